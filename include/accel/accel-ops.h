@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The seam between the machine and what runs its vCPUs: kvm, tcg (a software
+ * CPU) or qtest (no guest code at all).
+ */
+#ifndef ACCEL_ACCEL_OPS_H
+#define ACCEL_ACCEL_OPS_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "system/cpus.h"
+#include "util/keyval.h"
+
+typedef struct Accel Accel;
+typedef struct Vm Vm;
+
+typedef enum VcpuExit {
+    VCPU_EXIT_AGAIN,    /* kicked, or an exit that was dealt with: go on */
+    VCPU_EXIT_HALTED,   /* wait until something happens (no in-kernel irqchip) */
+    VCPU_EXIT_STOP,     /* the accelerator has asked for a stop of the VM */
+} VcpuExit;
+
+typedef struct AccelOps {
+    /**
+     * Open the accelerator for @vm: registers its memory listener, interrupt
+     * sink and device state. Reads its options from @accel->options.
+     * Context: start-up, big lock; no vCPU, no memory yet.
+     * Errors:  unavailable, or an option is wrong; @vm is unchanged.
+     */
+    bool (*init)(Accel *accel, Vm *vm, GError **error);
+    /** Make the accelerator's part of a vCPU. Context: the vCPU's thread,
+     *  big lock. */
+    bool (*vcpu_new)(Vcpu *vcpu, GError **error);
+    /** Run the guest until an exit; deals with I/O itself.
+     *  Context: the vCPU's thread, no lock held. */
+    VcpuExit (*vcpu_run)(Vcpu *vcpu);
+    /** Make vcpu_run return soon, or at once if it is just about to be
+     *  called. Context: any thread. */
+    void (*kick)(Vcpu *vcpu);
+    /** Registers to and from vcpu->state.
+     *  Context: the vCPU is out of guest mode; any thread, big lock.
+     *  Errors: which part of the state the kernel refused. */
+    bool (*get_state)(Vcpu *vcpu, GError **error);
+    bool (*set_state)(Vcpu *vcpu, GError **error);
+} AccelOps;
+
+struct Accel {
+    const AccelOps *ops;
+    const char *name;      /* "kvm", "tcg", "qtest" */
+    KeyVal *options;       /* of -accel NAME,...; may be NULL */
+    void *opaque;          /* the room's own, after init */
+    /* What a query may show; filled by init, constant afterwards. */
+    const char *dirty_mode;        /* "dirty-log", "dirty-log-manual",
+                                      "software", "none" */
+    bool manual_dirty_log_protect;
+    bool initially_all_set;
+    bool runs_guest;               /* false for qtest */
+};
+
+#endif

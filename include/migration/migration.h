@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The migration job, outgoing and incoming, as the monitor and the
+ * composition root see it. One object per process, made by system/main.c.
+ */
+#ifndef MIGRATION_MIGRATION_H
+#define MIGRATION_MIGRATION_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "io/address.h"
+#include "qapi/qapi-types.h"
+
+typedef struct Vm Vm;
+typedef struct Migration Migration;
+
+/* Told on the main thread or the migration thread, under the big lock. */
+typedef struct MigrationObserver {
+    void (*status)(void *opaque, MigrationStatus status);
+    void (*pass)(void *opaque, uint64_t pass);
+    /** Incoming failed and exit-on-error is on: the process is to end. */
+    void (*incoming_fatal)(void *opaque, const GError *error);
+} MigrationObserver;
+
+/** migration_new() - the job's object, idle. @observer: copied. */
+Migration *migration_new(Vm *vm, const MigrationObserver *observer,
+                         void *opaque);
+/** migration_free() - cancels and joins whatever runs. Context: main thread,
+ *  big lock. */
+void migration_free(Migration *m);
+
+/**
+ * migration_set_global() - -global migration.NAME=VALUE: a property
+ * (x-clear-bitmap-shift, send-configuration, x-events, ...), capability
+ * ("x-CAP") or parameter
+ * Context: start-up. Errors: unknown name, or a bad value.
+ */
+bool migration_set_global(Migration *m, const char *name, const char *value,
+                          GError **error);
+
+/** migration_set_capability(), migration_set_parameters() and getters.
+ *  Context: big lock. Errors: not supported, incompatible (both are named),
+ *  out of range, or a migration runs. Nothing is changed then. */
+bool migration_set_capability(Migration *m, MigrationCapability cap,
+                              bool state, GError **error);
+bool migration_get_capability(const Migration *m, MigrationCapability cap);
+bool migration_set_parameters(Migration *m,
+                              const MigrateSetParameters *params,
+                              GError **error);
+/** migration_get_parameters() - free with the generated function. */
+MigrationParameters *migration_get_parameters(const Migration *m);
+
+/**
+ * migration_start() - begin an outgoing migration
+ * @channel: NULL-checked by the caller; ownership is taken if a "fd:" name
+ *           was resolved (the monitor resolves names)
+ * Returns at once; a refused connection fails the job later, not this call.
+ * Context: big lock. Errors: blockers, a job already runs, wrong run state,
+ * capabilities that the transport cannot serve.
+ */
+bool migration_start(Migration *m, const ChannelAddress *address,
+                     GError **error);
+/** migration_cancel() - idle or finished: nothing. Context: big lock. */
+void migration_cancel(Migration *m);
+/** migration_continue() - leave @state (pre-switchover). */
+bool migration_continue(Migration *m, MigrationStatus state, GError **error);
+
+/** migration_incoming_defer() - -incoming defer */
+void migration_incoming_defer(Migration *m);
+/**
+ * migration_incoming_start() - listen (or open) and wait for a stream
+ * @exit_on_error: tell observer->incoming_fatal when loading fails
+ * Context: big lock. Errors: not started with -incoming, started already,
+ * cannot listen.
+ */
+bool migration_incoming_start(Migration *m, const ChannelAddress *address,
+                              bool exit_on_error, GError **error);
+/** migration_incoming_pending() - is the VM still to receive its state? */
+bool migration_incoming_pending(const Migration *m);
+
+/** migration_query() - free with the generated function. Context: big lock. */
+MigrationInfo *migration_query(Migration *m);
+/** migration_globals_text() - the "globals:" lines of "info migrate". */
+char *migration_globals_text(const Migration *m);
+/** migration_is_running() - outgoing: between setup and its end. */
+bool migration_is_running(const Migration *m);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vCPU threads: start, pause, kick, run a function on a vCPU. One thread per
+ * vCPU; the loop is here, what runs the guest is the accelerator's
+ * (accel/accel-ops.h).
+ *
+ * No wake-up is lost: whoever wants a vCPU out of guest mode sets a flag under
+ * the big lock and then calls the accelerator's kick; the thread tests the
+ * flags under the big lock before it enters guest mode, and a kick between
+ * that test and the entry makes the entry return at once (immediate_exit).
+ */
+#ifndef SYSTEM_CPUS_H
+#define SYSTEM_CPUS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Vm Vm;
+typedef struct X86CpuState X86CpuState; /* target/i386/cpu-state.h */
+
+typedef struct Vcpu {
+    Vm *vm;
+    unsigned index;
+    GThread *thread;
+    int thread_id;           /* of the host, for query-cpus-fast */
+    void *accel;             /* the accelerator's part */
+    X86CpuState *state;      /* valid while stopped and synchronised */
+    bool created;            /* the rest: protected by the big lock */
+    bool stop;               /* asked to pause */
+    bool stopped;            /* is out of guest mode and waits */
+    bool halted;             /* HLT without an interrupt controller's help */
+    bool exit;               /* asked to end */
+    gint64 kicked_ns;        /* when it was asked to pause; monotonic clock */
+    gint64 stop_ns;          /* how long it took to stop, last time */
+    GCond wake;              /* of the thread */
+    GQueue work;             /* of closures, see vcpu_run_on() */
+    int throttle_permille;   /* atomic; share of time to sleep, 0..990 */
+} Vcpu;
+
+/** cpus_create() - make @n vCPUs and their threads, stopped.
+ *  Context: start-up, big lock (dropped while it waits for the threads).
+ *  Errors: the accelerator's vcpu_new failed; all are gone again. */
+bool cpus_create(Vm *vm, unsigned n, GError **error);
+
+/** cpus_destroy() - end and join all threads. Context: big lock. */
+void cpus_destroy(Vm *vm);
+
+/** cpus_pause_all() - returns when all are out of guest mode.
+ *  Context: big lock (dropped while it waits), not a vCPU thread.
+ *  Returns: the longest wait of a vCPU in ns. */
+gint64 cpus_pause_all(Vm *vm);
+
+/** cpus_resume_all() - Context: big lock. */
+void cpus_resume_all(Vm *vm);
+
+/** cpus_kick_all() - make all leave guest mode once. Context: any thread. */
+void cpus_kick_all(Vm *vm);
+
+/** vcpu_run_on() - run @fn in the vCPU's thread, outside guest mode, with the
+ *  big lock; returns when it has run. Context: big lock (dropped meanwhile). */
+void vcpu_run_on(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque),
+                 void *opaque);
+
+/** vcpu_current() - the vCPU of the calling thread, or NULL. */
+Vcpu *vcpu_current(void);
+
+/** vcpu_set_halted() - by accelerators whose CPU met HLT and by resets.
+ *  Context: big lock. */
+void vcpu_set_halted(Vcpu *vcpu, bool halted);
+
+/** cpus_sync_get() - fetch every vCPU's registers into vcpu->state
+ *  cpus_sync_set() - push vcpu->state into the accelerator
+ *  Context: big lock, all stopped. Errors: the accelerator's, with the
+ *  vCPU's number. */
+bool cpus_sync_get(Vm *vm, GError **error);
+bool cpus_sync_set(Vm *vm, GError **error);
+
+/** cpus_set_throttle() - make every vCPU sleep this share of the time
+ *  @percent: 0 (off) to 99. Context: any thread. */
+void cpus_set_throttle(Vm *vm, unsigned percent);
+
+#endif

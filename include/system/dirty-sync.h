@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One sync round: every listener fetches what its accelerator knows and
+ * merges it into the bitmaps of every client that is on. Also the switch that
+ * starts and stops logging, which acts on the listeners only when the set of
+ * clients goes from none to some and back.
+ */
+#ifndef SYSTEM_DIRTY_SYNC_H
+#define SYSTEM_DIRTY_SYNC_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "system/memory-map.h"
+
+/* Since the client was started; read with dirty_sync_stats(). */
+typedef struct DirtySyncStats {
+    uint64_t rounds;
+    uint64_t fetched_pages;  /* bits reported by accelerators */
+    uint64_t new_pages;      /* of these, newly set for the migration client */
+    uint64_t last_new_pages; /* of the last round */
+    uint64_t time_ns;        /* in all rounds */
+    uint64_t last_time_ns;
+} DirtySyncStats;
+
+/**
+ * dirty_log_start() - a client comes on
+ * Bitmaps first (all ones for migration), then the listeners' log_start if no
+ * client was on: no write can fall between.
+ * Context: big lock.
+ * Errors:  client on already, no memory, a listener refused; all undone.
+ */
+bool dirty_log_start(MemoryMap *map, DirtyClient client, bool all_ones,
+                     GError **error);
+
+/** dirty_log_stop() - a client goes off; off already: nothing.
+ *  Context: big lock; not in the blackout of a migration. */
+void dirty_log_stop(MemoryMap *map, DirtyClient client);
+
+/**
+ * dirty_sync_round() - fetch and merge everything, once
+ * Complete only if no vCPU is in guest mode: the last round of a migration
+ * comes after all of them have left it.
+ * Context: big lock.
+ * Errors:  a listener's log_sync; what was not merged comes again.
+ */
+bool dirty_sync_round(MemoryMap *map, GError **error);
+
+/**
+ * dirty_sync_merge() - called by log_sync hooks with what they fetched
+ * @s:     the section, or a part of it that begins at bit 0 of @words
+ * @words: one bit per page of @s
+ * Context: within log_sync (or region_del); any listener lock may be held.
+ */
+void dirty_sync_merge(MemoryMap *map, const MemorySection *s,
+                      const uint64_t *words);
+
+/** dirty_sync_stats() - a copy. Context: any thread. */
+void dirty_sync_stats(MemoryMap *map, DirtySyncStats *ret);
+
+/* CLEAR calls of the accelerators; what query-migrate shows of them. */
+typedef struct DirtyClearStats {
+    uint64_t calls;      /* into the kernel */
+    uint64_t pages;      /* bits that were set in these calls */
+    uint64_t span_pages; /* sum of the calls' lengths */
+    uint64_t time_ns;
+} DirtyClearStats;
+
+/** dirty_clear_account() - called by listeners that cleared.
+ *  Context: any thread. */
+void dirty_clear_account(MemoryMap *map, const DirtyClearStats *add);
+
+/** dirty_clear_stats() - since the map was made; a copy. Context: any. */
+void dirty_clear_stats(MemoryMap *map, DirtyClearStats *ret);
+
+#endif

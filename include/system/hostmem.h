@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Host memory that backs guest RAM: anonymous, memfd or a file. What -object
+ * memory-backend-{ram,memfd,file} makes; a board without one gets an
+ * anonymous backend under its own name.
+ */
+#ifndef SYSTEM_HOSTMEM_H
+#define SYSTEM_HOSTMEM_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum HostMemKind {
+    HOSTMEM_RAM,    /* anonymous, or shared anonymous with share=on */
+    HOSTMEM_MEMFD,
+    HOSTMEM_FILE,
+} HostMemKind;
+
+typedef struct HostMemConfig {
+    const char *id;
+    HostMemKind kind;
+    uint64_t size_bytes;  /* multiple of the page size */
+    bool share;
+    bool prealloc;
+    const char *mem_path; /* HOSTMEM_FILE: a file or a directory */
+} HostMemConfig;
+
+typedef struct HostMem {
+    char *id;
+    HostMemKind kind;
+    uint8_t *host;        /* mapped, page aligned (2 MiB aligned when larger) */
+    uint64_t size_bytes;
+    uint64_t page_bytes;  /* of the backing: 4096, or a huge page */
+    int fd;               /* -1 for anonymous memory */
+    bool share;
+    bool prealloc;
+    char *mem_path;
+    bool in_use;          /* a RAM block was made of it */
+} HostMem;
+
+/**
+ * hostmem_new() - map memory as configured
+ * New memory reads as zeros; a file keeps what it holds.
+ * Context: start-up, main thread.
+ * Errors:  size zero or not a multiple of the page size; mmap, memfd_create,
+ *          open or ftruncate failed. Nothing is left behind.
+ * Returns: the memory, or NULL with @error set.
+ */
+HostMem *hostmem_new(const HostMemConfig *config, GError **error);
+
+/** hostmem_free() - unmap and close; NULL is fine. Context: nobody uses it. */
+void hostmem_free(HostMem *mem);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostMem, hostmem_free)
+
+#endif

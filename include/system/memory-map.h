@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest-physical map: a flat, sorted list of RAM windows and of I/O
+ * regions, one for memory space and one for port space. Changes are made
+ * between begin and commit; the commit tells the listeners the differences.
+ * An I/O region in memory space hides the RAM below it.
+ *
+ * Readers (guest access, I/O exits) take the map's reader lock; changes are
+ * made under the big lock with the vCPUs stopped or before they start.
+ */
+#ifndef SYSTEM_MEMORY_MAP_H
+#define SYSTEM_MEMORY_MAP_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "system/memory-listener.h"
+#include "system/ramblock.h"
+
+typedef enum IoSpace {
+    IO_SPACE_PORT,    /* 64 KiB of ports */
+    IO_SPACE_MEMORY,  /* MMIO */
+} IoSpace;
+
+/* A device's registers. Hooks run under the big lock. */
+typedef struct IoRegionOps {
+    /** @offset from the region's base; @size 1, 2, 4 or 8 bytes */
+    uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
+    void (*write)(void *opaque, uint64_t offset, uint64_t value,
+                  unsigned size);
+    /* Largest access the hooks take; wider ones are split, ascending. */
+    unsigned max_access;
+} IoRegionOps;
+
+/** memory_map_new() - an empty map over these blocks (not owned). */
+MemoryMap *memory_map_new(RAMList *ram);
+
+/** memory_map_free() - Context: nobody uses it; listeners are gone. */
+void memory_map_free(MemoryMap *map);
+
+/** memory_map_ram() - the list given to memory_map_new(). */
+RAMList *memory_map_ram(MemoryMap *map);
+
+/**
+ * memory_map_begin(), memory_map_commit() - bracket changes; they nest
+ * The outermost commit calls region_del and region_add of all listeners for
+ * what changed. A section that goes away while logging is on is synced first.
+ * Context: big lock. Errors: a region_add failed (named in @error).
+ */
+void memory_map_begin(MemoryMap *map);
+bool memory_map_commit(MemoryMap *map, GError **error);
+
+/**
+ * memory_map_add_ram() - show part of a block at a guest address
+ * @gpa, @size, @offset: bytes, page aligned
+ * Context: big lock, between begin and commit.
+ * Errors:  not aligned, beyond the block, overlaps other RAM, wraps.
+ * Returns: an id for memory_map_del(), or 0 with @error set.
+ */
+unsigned memory_map_add_ram(MemoryMap *map, uint64_t gpa, uint64_t size,
+                            RAMBlock *block, uint64_t offset, bool readonly,
+                            GError **error);
+
+/**
+ * memory_map_add_io() - claim ports or memory for a device
+ * @base, @size: bytes (or ports); memory regions page aligned
+ * @name: shown by "info mtree"; copied
+ * Context: big lock, between begin and commit. Errors: overlap with I/O, wrap.
+ * Returns: an id, or 0 with @error set.
+ */
+unsigned memory_map_add_io(MemoryMap *map, IoSpace space, uint64_t base,
+                           uint64_t size, const IoRegionOps *ops, void *opaque,
+                           const char *name, GError **error);
+
+/** memory_map_del() - remove a window or region by its id, between begin and
+ *  commit. Context: big lock. */
+void memory_map_del(MemoryMap *map, unsigned id);
+
+/**
+ * memory_map_find() - the visible RAM section that holds @gpa
+ * @ret: a copy, starting at @gpa and reaching to the end of what is contiguous
+ * Context: any thread. Cost: O(log n).
+ * Returns: false if there is no RAM (a hole, or I/O).
+ */
+bool memory_map_find(MemoryMap *map, uint64_t gpa, MemorySection *ret);
+
+/**
+ * memory_map_foreach_ram() - call @fn for every visible section in order of
+ * guest address, until it returns false
+ * Context: big lock.
+ */
+void memory_map_foreach_ram(MemoryMap *map,
+                            bool (*fn)(const MemorySection *s, void *opaque),
+                            void *opaque);
+
+/**
+ * memory_map_io_read(), memory_map_io_write() - an access by a vCPU or qtest
+ * @size: 1, 2, 4 or 8 bytes; an access that straddles regions is split
+ * An address nobody claims reads as all ones and ignores writes. For memory
+ * space, RAM below the address is accessed through guest-access.h (marking).
+ * Context: takes the big lock unless the caller holds it.
+ */
+uint64_t memory_map_io_read(MemoryMap *map, IoSpace space, uint64_t addr,
+                            unsigned size);
+void memory_map_io_write(MemoryMap *map, IoSpace space, uint64_t addr,
+                         uint64_t value, unsigned size);
+
+/** memory_map_to_text() - what "info mtree" shows. Context: big lock. */
+char *memory_map_to_text(MemoryMap *map);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The run state: what the machine as a whole is doing, which changes are
+ * legal, and who is told. Observers run under the big lock in the thread that
+ * made the change, in the order in which they were added: the monitor's (STOP,
+ * RESUME, ... events), the clock's, devices'.
+ */
+#ifndef SYSTEM_RUNSTATE_H
+#define SYSTEM_RUNSTATE_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "qapi/qapi-types.h" /* RunState, ShutdownCause */
+
+typedef struct Vm Vm;
+
+typedef enum VmEvent {
+    VM_EVENT_STOP,       /* vCPUs have stopped */
+    VM_EVENT_RESUME,     /* vCPUs are about to run */
+    VM_EVENT_SUSPEND,    /* entered S3 */
+    VM_EVENT_WAKEUP,
+    VM_EVENT_RESET,
+    VM_EVENT_POWERDOWN,  /* the power button was pressed */
+    VM_EVENT_SHUTDOWN,   /* the process will end (or stop, -no-shutdown) */
+} VmEvent;
+
+typedef void VmObserver(Vm *vm, VmEvent event, void *opaque);
+
+/** vm_observe() - Context: big lock, start-up. */
+void vm_observe(Vm *vm, VmObserver *fn, void *opaque);
+
+/** runstate_get() - Context: any thread (atomic). */
+RunState runstate_get(const Vm *vm);
+
+/** runstate_is_running() - are the vCPUs meant to run? Context: any thread. */
+bool runstate_is_running(const Vm *vm);
+
+/**
+ * runstate_set() - change it; an illegal change is a bug of ours and is
+ * refused with a warning, never an abort
+ * Context: big lock. Returns: false if illegal (nothing changed).
+ */
+bool runstate_set(Vm *vm, RunState state);
+
+/** runstate_can_change() - the table, for tests and for runstate_set(). */
+bool runstate_can_change(RunState from, RunState to);
+
+/**
+ * vm_start() - run the vCPUs: state becomes running (or suspended again, if
+ * the machine was suspended when it was stopped); RESUME is told first
+ * Context: big lock. Running already: nothing.
+ */
+void vm_start(Vm *vm);
+
+/**
+ * vm_stop() - stop every vCPU and enter @state (paused, ...); returns when
+ * all are out of guest mode and STOP was told
+ * A suspended machine remembers that it was.
+ * Context: big lock (dropped while it waits); not from a vCPU thread, which
+ * uses vm_stop_request().
+ * Returns: how long the slowest vCPU took to leave guest mode, in ns.
+ */
+gint64 vm_stop(Vm *vm, RunState state);
+
+/**
+ * vm_stop_request() and the others below - ask the main loop to do it
+ * Context: any thread, e.g. a device hook in a vCPU thread. Returns at once.
+ */
+void vm_stop_request(Vm *vm, RunState state);
+void vm_reset_request(Vm *vm, ShutdownCause cause);
+void vm_shutdown_request(Vm *vm, ShutdownCause cause);
+void vm_shutdown_request_with_code(Vm *vm, ShutdownCause cause, int code);
+void vm_powerdown_request(Vm *vm);
+void vm_suspend_request(Vm *vm);
+
+/** vm_wakeup() - leave S3: reset with RAM kept, then run.
+ *  Context: big lock. Errors: the machine is not suspended. */
+bool vm_wakeup(Vm *vm, GError **error);
+
+/** vm_was_suspended() - stopped out of S3? Goes into the stream's
+ *  globalstate. vm_set_was_suspended() is the incoming side's. */
+bool vm_was_suspended(const Vm *vm);
+void vm_set_was_suspended(Vm *vm, bool suspended);
+
+/** vm_on_powerdown() - what the board does when the button is pressed.
+ *  vm_set_resettable: see reset.h. */
+void vm_on_powerdown(Vm *vm, void (*fn)(void *opaque), void *opaque);
+
+/**
+ * vm_main_loop() - run the default main context until a shutdown was asked
+ * for; handles the requests above
+ * Context: main thread, big lock held.
+ * Returns: the process's exit status.
+ */
+int vm_main_loop(Vm *vm);
+
+#endif
