@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What can be asked of a migration: capabilities (on or off), parameters
+ * (numbers, switches, names) and properties (-global only). Each is one row of
+ * a table in options.c: name, unit, range, default, document.
+ *
+ * Values are changed under the big lock; the migration thread reads them at
+ * any time, so every value is one atomic word. What has no effect here is
+ * known by name and refused: nothing is accepted and ignored.
+ */
+#ifndef MIGRATION_OPTIONS_H
+#define MIGRATION_OPTIONS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "qapi/qapi-types.h"
+
+/* The parameters, in the order of "info migrate_parameters". */
+typedef enum MigParam {
+    MIG_PARAM_ANNOUNCE_INITIAL,
+    MIG_PARAM_ANNOUNCE_MAX,
+    MIG_PARAM_ANNOUNCE_ROUNDS,
+    MIG_PARAM_ANNOUNCE_STEP,
+    MIG_PARAM_THROTTLE_TRIGGER_THRESHOLD, /* percent */
+    MIG_PARAM_CPU_THROTTLE_INITIAL,       /* percent */
+    MIG_PARAM_CPU_THROTTLE_INCREMENT,     /* percent */
+    MIG_PARAM_CPU_THROTTLE_TAILSLOW,      /* bool */
+    MIG_PARAM_MAX_CPU_THROTTLE,           /* percent */
+    MIG_PARAM_TLS_CREDS,
+    MIG_PARAM_TLS_HOSTNAME,
+    MIG_PARAM_MAX_BANDWIDTH,              /* bytes/s; 0: no limit */
+    MIG_PARAM_AVAIL_SWITCHOVER_BANDWIDTH, /* bytes/s; 0: as measured */
+    MIG_PARAM_DOWNTIME_LIMIT,             /* ms */
+    MIG_PARAM_X_CHECKPOINT_DELAY,
+    MIG_PARAM_MULTIFD_CHANNELS,
+    MIG_PARAM_MULTIFD_COMPRESSION,
+    MIG_PARAM_MULTIFD_ZLIB_LEVEL,
+    MIG_PARAM_MULTIFD_ZSTD_LEVEL,
+    MIG_PARAM_MULTIFD_QATZIP_LEVEL,
+    MIG_PARAM_ZERO_PAGE_DETECTION,        /* ZeroPageDetection */
+    MIG_PARAM_XBZRLE_CACHE_SIZE,
+    MIG_PARAM_MAX_POSTCOPY_BANDWIDTH,
+    MIG_PARAM_TLS_AUTHZ,
+    MIG_PARAM_X_VCPU_DIRTY_LIMIT_PERIOD,
+    MIG_PARAM_VCPU_DIRTY_LIMIT,
+    MIG_PARAM_MODE,                       /* MigMode */
+    MIG_PARAM_DIRECT_IO,
+    MIG_PARAM__MAX,
+} MigParam;
+
+/* -global migration.NAME: fixed from start-up on. */
+typedef struct MigrationProperties {
+    bool store_global_state;
+    bool send_configuration;
+    bool send_section_footer;
+    bool send_switchover_start;
+    uint8_t clear_bitmap_shift;  /* log2 of the pages of a chunk */
+} MigrationProperties;
+
+typedef struct MigrationOptions {
+    uint64_t caps;                       /* bit per capability; atomic */
+    uint64_t params[MIG_PARAM__MAX];     /* atomic */
+    MigrationProperties props;
+} MigrationOptions;
+
+/** migration_options_init() - everything at its default. */
+void migration_options_init(MigrationOptions *o);
+
+/** migration_options_cap() - is it on? Context: any thread. */
+bool migration_options_cap(const MigrationOptions *o, MigrationCapability cap);
+
+/** migration_options_param() - the value, in the unit of the enum's comment;
+ *  0 or 1 for a bool. Context: any thread. */
+uint64_t migration_options_param(const MigrationOptions *o, MigParam param);
+
+/** migration_options_set_caps() - change several capabilities at once
+ *  @list: later entries win
+ *  Context: big lock. Errors: one is not supported, two do not go together,
+ *  or one needs another; all are named. Nothing is changed then. */
+bool migration_options_set_caps(MigrationOptions *o,
+                                const MigrationCapabilityStatusList *list,
+                                GError **error);
+
+/** migration_options_set_params() - change the members that are present
+ *  Context: big lock. Errors: out of range, or a value that asks for what is
+ *  not there; named. Nothing is changed then. */
+bool migration_options_set_params(MigrationOptions *o,
+                                  const MigrateSetParameters *params,
+                                  GError **error);
+
+/** migration_options_get_params() - free with the generated function. */
+MigrationParameters *migration_options_get_params(const MigrationOptions *o);
+
+/** migration_options_set_param_text() - one parameter as HMP and -global
+ *  write it: sizes with suffix, on/off, names
+ *  Context: big lock. Errors: unknown name, and as above. */
+bool migration_options_set_param_text(MigrationOptions *o, const char *name,
+                                      const char *value, GError **error);
+
+/** migration_options_set_global() - see migration_set_global(). */
+bool migration_options_set_global(MigrationOptions *o, const char *name,
+                                  const char *value, GError **error);
+
+/** migration_options_globals_text() - "globals:" and its lines.
+ *  Returns: text, owned by the caller. */
+char *migration_options_globals_text(const MigrationOptions *o);
+
+/** migration_options_params_text() - the lines of "info migrate_parameters".
+ *  Returns: text, owned by the caller. */
+char *migration_options_params_text(const MigrationParameters *params);
+
+#endif
