@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the compiler can check for us beyond the C standard.
+ *
+ * The TSA_ macros tell clang's thread safety analysis which lock a function
+ * takes, needs or must not hold; gcc sees nothing of them. The clang build
+ * includes this file before every other (meson.build), so that GLib's mutex
+ * is a capability there and plain g_mutex_lock() and g_mutex_unlock() count:
+ *
+ *     static void slots_drop_locked(Slots *s) TSA_REQUIRES(s->lock);
+ *
+ * The analysis cannot see through cleanup attributes: lock and unlock
+ * explicitly, one locked region per function.
+ */
+#ifndef UTIL_COMPILER_H
+#define UTIL_COMPILER_H
+
+#ifdef __clang__
+#define TSA_(x) __attribute__((x))
+#else
+#define TSA_(x)
+#endif
+
+/** TSA_REQUIRES() - the caller holds these locks */
+#define TSA_REQUIRES(...) TSA_(requires_capability(__VA_ARGS__))
+/** TSA_EXCLUDES() - the caller does not hold these locks */
+#define TSA_EXCLUDES(...) TSA_(locks_excluded(__VA_ARGS__))
+/** TSA_ACQUIRE() - returns with these locks held */
+#define TSA_ACQUIRE(...) TSA_(acquire_capability(__VA_ARGS__))
+/** TSA_RELEASE() - gives these locks back */
+#define TSA_RELEASE(...) TSA_(release_capability(__VA_ARGS__))
+/** TSA_NO_ANALYSIS - what the analysis cannot follow; say why beside it */
+#define TSA_NO_ANALYSIS TSA_(no_thread_safety_analysis)
+
+#ifdef __clang__
+/* A forward declaration may carry the attribute, a later one may not. */
+union __attribute__((capability("mutex"))) _GMutex;
+#endif
+
+#include <glib.h>
+
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wredundant-decls"
+void g_mutex_lock(GMutex *mutex) TSA_ACQUIRE(*mutex);
+void g_mutex_unlock(GMutex *mutex) TSA_RELEASE(*mutex);
+#pragma clang diagnostic pop
+#endif
+
+#endif
