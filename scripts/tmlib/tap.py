@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tests as functions, results as TAP."""
+
+import argparse
+import sys
+import traceback
+
+
+class Skip(Exception):
+    """Raised by a test that cannot run here; says why."""
+
+
+class Suite:
+    def __init__(self, prefix):
+        self.prefix = prefix
+        self.cases = []
+
+    def test(self, name, *args, **kwargs):
+        """Decorator: a test case; further arguments are passed on."""
+        def register(fn):
+            self.add(name, fn, *args, **kwargs)
+            return fn
+        return register
+
+    def add(self, name, fn, *args, **kwargs):
+        self.cases.append((self.prefix + '/' + name, fn, args, kwargs))
+
+    def main(self):
+        """Run the cases that the command line asks for; the exit status."""
+        parser = argparse.ArgumentParser()
+        parser.add_argument('binary')
+        parser.add_argument('-p', action='append', default=[],
+                            help='only cases that begin so')
+        parser.add_argument('-l', action='store_true', help='list')
+        parser.add_argument('--accel', default='')
+        parser.add_argument('--builddir', default='')
+        self.options = parser.parse_args()
+        wanted = [c for c in self.cases
+                  if not self.options.p
+                  or any(c[0].startswith(p) for p in self.options.p)]
+        if self.options.l:
+            print('\n'.join(c[0] for c in wanted))
+            return 0
+        failed = 0
+        print('TAP version 13')
+        print('1..%d' % len(wanted))
+        for number, (name, fn, args, kwargs) in enumerate(wanted, 1):
+            try:
+                fn(*args, **kwargs)
+                line = 'ok %d - %s' % (number, name)
+            except Skip as e:
+                line = 'ok %d - %s # SKIP %s' % (number, name, e)
+            except Exception:
+                failed += 1
+                for text in traceback.format_exc().rstrip().split('\n'):
+                    print('# ' + text)
+                line = 'not ok %d - %s' % (number, name)
+            print(line)
+            sys.stdout.flush()
+        return 1 if failed else 0
