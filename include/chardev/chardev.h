@@ -50,11 +50,11 @@ typedef struct ChardevFrontend {
 } ChardevFrontend;
 
 /* What query-chardev shows of a chardev. */
-typedef struct ChardevInfo {
+typedef struct ChardevDesc {
     const char *label;     /* its id; owned by the chardev */
     char *filename;        /* "unix:/path,server=on"; free with g_free() */
     bool is_frontend_open; /* a frontend is attached */
-} ChardevInfo;
+} ChardevDesc;
 
 typedef void ChardevVisitFn(Chardev *chr, void *user);
 
@@ -118,7 +118,7 @@ Chardev *chardev_add_legacy(ChardevList *list, const char *id,
 const char *chardev_id(const Chardev *chr);
 
 /** chardev_info() - fill @ret_info for query-chardev. Context: main thread */
-void chardev_info(Chardev *chr, ChardevInfo *ret_info);
+void chardev_info(Chardev *chr, ChardevDesc *ret_info);
 
 /**
  * chardev_attach() - become its frontend
