@@ -35,7 +35,8 @@ typedef struct Vcpu {
     gint64 stop_ns;          /* how long it took to stop, last time */
     GCond wake;              /* of the thread */
     GQueue work;             /* of closures, see vcpu_run_on() */
-    int throttle_permille;   /* atomic; share of time to sleep, 0..990 */
+    bool woken;              /* since it last entered guest mode */
+    gint64 sleep_until_us;   /* throttled until then; monotonic clock */
 } Vcpu;
 
 /** cpus_create() - make @n vCPUs and their threads, stopped.
@@ -65,8 +66,10 @@ void vcpu_run_on(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque),
 /** vcpu_current() - the vCPU of the calling thread, or NULL. */
 Vcpu *vcpu_current(void);
 
-/** vcpu_set_halted() - by accelerators whose CPU met HLT and by resets.
- *  Context: big lock. */
+/** vcpu_set_halted() - by whoever has an event for a halted CPU (false), by
+ *  resets and by the incoming side. HLT itself is told by VCPU_EXIT_HALTED,
+ *  which counts only if nobody called this with false since the vCPU entered
+ *  guest mode. Context: big lock. */
 void vcpu_set_halted(Vcpu *vcpu, bool halted);
 
 /** cpus_sync_get() - fetch every vCPU's registers into vcpu->state
@@ -76,8 +79,21 @@ void vcpu_set_halted(Vcpu *vcpu, bool halted);
 bool cpus_sync_get(Vm *vm, GError **error);
 bool cpus_sync_set(Vm *vm, GError **error);
 
-/** cpus_set_throttle() - make every vCPU sleep this share of the time
- *  @percent: 0 (off) to 99. Context: any thread. */
+/**
+ * cpus_set_throttle() - make every vCPU sleep this share of the time
+ * @percent: 0 (off) to 99
+ * Takes effect from the main loop; ends of sleeps are not waited for by
+ * cpus_pause_all().
+ * Context: any thread.
+ */
 void cpus_set_throttle(Vm *vm, unsigned percent);
+
+/** cpus_throttle() - the percentage asked for last. Context: any thread. */
+unsigned cpus_throttle(Vm *vm);
+
+/** vcpu_stop_self() - the calling vCPU is not to run another instruction
+ *  until cpus_resume_all(); not a vCPU thread: nothing. The requests of
+ *  runstate.h do it. Context: any thread, with or without the big lock. */
+void vcpu_stop_self(void);
 
 #endif

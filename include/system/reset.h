@@ -6,6 +6,7 @@
 #ifndef SYSTEM_RESET_H
 #define SYSTEM_RESET_H
 
+#include <glib.h>
 #include <stdbool.h>
 
 typedef struct Vm Vm;
@@ -17,8 +18,13 @@ typedef void VmResetFn(void *opaque, bool wakeup);
 /** vm_reset_register() - Context: start-up, big lock. */
 void vm_reset_register(Vm *vm, VmResetFn *fn, void *opaque);
 
-/** vm_reset() - call them all, then the vCPUs' own reset.
- *  Context: big lock, vCPUs stopped. */
-void vm_reset(Vm *vm, bool wakeup);
+/**
+ * vm_reset() - call them all, then push the vCPUs' registers (vcpu->state)
+ * into the accelerator
+ * The registers themselves are put back by an entry of the list, the board's.
+ * Context: big lock, vCPUs stopped.
+ * Errors:  the accelerator refused the registers; the machine must not run.
+ */
+bool vm_reset(Vm *vm, bool wakeup, GError **error);
 
 #endif

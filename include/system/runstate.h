@@ -27,8 +27,16 @@ typedef enum VmEvent {
 
 typedef void VmObserver(Vm *vm, VmEvent event, void *opaque);
 
-/** vm_observe() - Context: big lock, start-up. */
+/** vm_observe() - @fn must not start or stop the machine itself.
+ *  Context: big lock, start-up. */
 void vm_observe(Vm *vm, VmObserver *fn, void *opaque);
+
+/** vm_event_cause() - why; of the RESET or SHUTDOWN that is being told to an
+ *  observer. Context: in an observer. */
+ShutdownCause vm_event_cause(const Vm *vm);
+
+/** shutdown_cause_is_guest() - did the guest itself want it? */
+bool shutdown_cause_is_guest(ShutdownCause cause);
 
 /** runstate_get() - Context: any thread (atomic). */
 RunState runstate_get(const Vm *vm);
@@ -37,8 +45,9 @@ RunState runstate_get(const Vm *vm);
 bool runstate_is_running(const Vm *vm);
 
 /**
- * runstate_set() - change it; an illegal change is a bug of ours and is
- * refused with a warning, never an abort
+ * runstate_set() - change it, without starting or stopping anything
+ * An illegal change is a bug of ours and is refused with a trace event
+ * (runstate_refuse), never an abort. To stay as it is is legal.
  * Context: big lock. Returns: false if illegal (nothing changed).
  */
 bool runstate_set(Vm *vm, RunState state);
@@ -48,15 +57,19 @@ bool runstate_can_change(RunState from, RunState to);
 
 /**
  * vm_start() - run the vCPUs: state becomes running (or suspended again, if
- * the machine was suspended when it was stopped); RESUME is told first
- * Context: big lock. Running already: nothing.
+ * the machine was suspended when it was stopped); RESUME is told before the
+ * first of them runs
+ * Context: big lock (dropped while another change is under way), not a vCPU
+ * thread. Running or suspended already, or the state forbids it: nothing.
  */
 void vm_start(Vm *vm);
 
 /**
  * vm_stop() - stop every vCPU and enter @state (paused, ...); returns when
  * all are out of guest mode and STOP was told
- * A suspended machine remembers that it was.
+ * A suspended machine remembers that it was. A reset or suspend that the guest
+ * asked for and nobody has served yet is served now, before STOP is told.
+ * Not running: only the state changes, if that is legal; STOP is not told.
  * Context: big lock (dropped while it waits); not from a vCPU thread, which
  * uses vm_stop_request().
  * Returns: how long the slowest vCPU took to leave guest mode, in ns.
@@ -65,6 +78,8 @@ gint64 vm_stop(Vm *vm, RunState state);
 
 /**
  * vm_stop_request() and the others below - ask the main loop to do it
+ * A vCPU thread that asks (but for powerdown) runs no further instruction
+ * until it was done. A reset waits while a migration finishes or comes in.
  * Context: any thread, e.g. a device hook in a vCPU thread. Returns at once.
  */
 void vm_stop_request(Vm *vm, RunState state);
@@ -84,8 +99,13 @@ bool vm_was_suspended(const Vm *vm);
 void vm_set_was_suspended(Vm *vm, bool suspended);
 
 /** vm_on_powerdown() - what the board does when the button is pressed.
- *  vm_set_resettable: see reset.h. */
+ *  Context: start-up, big lock. */
 void vm_on_powerdown(Vm *vm, void (*fn)(void *opaque), void *opaque);
+
+/** vm_set_end_actions() - -no-reboot: a reset ends the process instead;
+ *  -no-shutdown: a guest that powers off is stopped (state shutdown) and the
+ *  process stays. Context: start-up. */
+void vm_set_end_actions(Vm *vm, bool no_reboot, bool no_shutdown);
 
 /**
  * vm_main_loop() - run the default main context until a shutdown was asked
