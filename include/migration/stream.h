@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A buffered big-endian byte stream over a channel: what all migration state
- * goes through. The first error sticks: later puts do nothing, later gets
- * return zeros; callers check once per batch with stream_error().
+ * A buffered big-endian byte stream over a channel or over memory: what all
+ * migration state goes through. The first error sticks: later puts do
+ * nothing, later gets return zeros; callers check once per batch with
+ * stream_error(). One thread uses a stream at a time.
  */
 #ifndef MIGRATION_STREAM_H
 #define MIGRATION_STREAM_H
@@ -13,6 +14,9 @@
 
 #include "io/channel.h"
 
+/* As far as stream_peek() can look. */
+#define STREAM_PEEK_MAX 4096
+
 typedef struct Stream Stream;
 
 /** stream_new_output(), stream_new_input() - over a channel (a reference is
@@ -20,17 +24,34 @@ typedef struct Stream Stream;
 Stream *stream_new_output(Channel *channel);
 Stream *stream_new_input(Channel *channel);
 
+/** stream_new_memory_output() - what is put is collected; stream_flush() and
+ *  then stream_memory() shows it. */
+Stream *stream_new_memory_output(void);
+
+/** stream_new_memory_input() - @data must outlive the stream. */
+Stream *stream_new_memory_input(const void *data, size_t len);
+
 /** stream_free() - does not flush; NULL is fine. */
 void stream_free(Stream *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Stream, stream_free)
 
-/** stream_put_*() - append; buffered. */
+/** stream_set_wait_hooks() - @before and @after are called around every wait
+ *  for the channel, to drop and take a lock that must not be held meanwhile */
+void stream_set_wait_hooks(Stream *s, void (*before)(void),
+                           void (*after)(void));
+
+/** stream_memory() - what a memory output holds after stream_flush()
+ *  Returns: bytes owned by the stream, good until the next put. */
+const uint8_t *stream_memory(const Stream *s, size_t *ret_len);
+
+/** stream_put_u8() and the others - append; buffered. */
 void stream_put_u8(Stream *s, uint8_t v);
 void stream_put_be16(Stream *s, uint16_t v);
 void stream_put_be32(Stream *s, uint32_t v);
 void stream_put_be64(Stream *s, uint64_t v);
 void stream_put_bytes(Stream *s, const void *buf, size_t len);
-/** stream_put_cstr() - one length byte and the bytes; at most 255. */
+/** stream_put_cstr() - one length byte and the bytes.
+ *  Errors: more than 255 bytes. */
 void stream_put_cstr(Stream *s, const char *text);
 /** stream_put_page() - @len bytes by reference: they are copied or written
  *  before the next stream_flush() returns; until then they may change, which
@@ -39,16 +60,23 @@ void stream_put_page(Stream *s, const void *buf, size_t len);
 /** stream_flush() - write everything out. Errors: stick in the stream. */
 void stream_flush(Stream *s);
 
-/** stream_get_*() - zero (and the error sticks) at the end of the stream. */
+/** stream_get_u8() and the others - zero (and the error sticks) at the end of
+ *  the stream. */
 uint8_t stream_get_u8(Stream *s);
 uint16_t stream_get_be16(Stream *s);
 uint32_t stream_get_be32(Stream *s);
 uint64_t stream_get_be64(Stream *s);
+/** stream_get_bytes() - exactly @len bytes; large ones are read straight to
+ *  @buf. Returns: false at an error; @buf is zeroed or half filled then. */
 bool stream_get_bytes(Stream *s, void *buf, size_t len);
-/** stream_get_cstr() - into a buffer of 256 bytes, terminated; embedded NULs
- *  are refused. */
+/** stream_get_cstr() - into a buffer of 256 bytes, terminated.
+ *  Errors: an embedded NUL. Returns: false at an error; "" then. */
 bool stream_get_cstr(Stream *s, char buf[256]);
-/** stream_peek() - up to @len bytes at @ahead without consuming them.
+/** stream_skip() - drop @len bytes. Returns: false at an error. */
+bool stream_skip(Stream *s, uint64_t len);
+/** stream_peek() - up to @len bytes at @ahead without consuming them; both
+ *  together are at most STREAM_PEEK_MAX. The end of the stream is no error
+ *  here.
  *  Returns: how many there are (fewer only at the end of the stream). */
 size_t stream_peek(Stream *s, void *buf, size_t len, size_t ahead);
 
@@ -56,6 +84,9 @@ size_t stream_peek(Stream *s, void *buf, size_t len, size_t ahead);
 const GError *stream_error(const Stream *s);
 /** stream_set_error() - for parsers: later calls do nothing; takes @error. */
 void stream_set_error(Stream *s, GError *error);
+/** stream_check() - report the sticky error
+ *  Returns: true if there is none, else false with a copy in @error. */
+bool stream_check(const Stream *s, GError **error);
 /** stream_bytes() - put or got so far, buffered ones included. */
 uint64_t stream_bytes(const Stream *s);
 

@@ -15,6 +15,7 @@
 
 #include "migration/stream.h"
 
+struct _JsonBuilder;   /* json-glib's, which devices need not see */
 typedef struct VmStateDesc VmStateDesc;
 typedef struct VmStateField VmStateField;
 
@@ -119,9 +120,10 @@ typedef struct VmStateEntry {
     const VmStateDesc *desc;
     void *opaque;
     uint32_t instance;
-    uint32_t section_id;
 } VmStateEntry;
 
+/** vmstate_registry_new() - an empty list. Context: start-up.
+ *  vmstate_registry_free() - entries and blockers too; NULL is fine. */
 VmStateRegistry *vmstate_registry_new(void);
 void vmstate_registry_free(VmStateRegistry *registry);
 
@@ -132,10 +134,16 @@ void vmstate_registry_free(VmStateRegistry *registry);
  */
 void vmstate_register(VmStateRegistry *registry, const VmStateDesc *desc,
                       int instance, void *opaque);
+/** vmstate_unregister() - it no longer is. Not registered: nothing. */
 void vmstate_unregister(VmStateRegistry *registry, const VmStateDesc *desc,
                         void *opaque);
-/** vmstate_registry_entries() - of VmStateEntry *, in order of registration */
+/** vmstate_registry_entries() - of VmStateEntry *, in order of registration;
+ *  owned by the registry. Context: big lock. */
 GPtrArray *vmstate_registry_entries(VmStateRegistry *registry);
+/** vmstate_registry_find() - by name and instance. Context: big lock.
+ *  Returns: the entry, or NULL. */
+VmStateEntry *vmstate_registry_find(VmStateRegistry *registry,
+                                    const char *name, uint32_t instance);
 
 /** vmstate_save() - put a section's body: fields, then subsections.
  *  @json: an object to describe it in, or NULL (see vmstate_describe in
