@@ -66,6 +66,11 @@ void bitmap_clear(uint64_t *map, uint64_t first, uint64_t n)
     }
 }
 
+static inline uint64_t load_word(const uint64_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
 /* First bit from @from on that differs from @flip's bits (0 or all ones). */
 static inline uint64_t find_next(const uint64_t *map, uint64_t nbits,
                                  uint64_t from, uint64_t flip)
@@ -76,12 +81,13 @@ static inline uint64_t find_next(const uint64_t *map, uint64_t nbits,
     if (from >= nbits) {
         return nbits;
     }
-    word = (map[index] ^ flip) & UINT64_MAX << (from % BITMAP_WORD_BITS);
+    word = (load_word(&map[index]) ^ flip) &
+           UINT64_MAX << (from % BITMAP_WORD_BITS);
     while (!word) {
         if (++index >= bitmap_words(nbits)) {
             return nbits;
         }
-        word = map[index] ^ flip;
+        word = load_word(&map[index]) ^ flip;
     }
     return MIN(index * BITMAP_WORD_BITS + __builtin_ctzll(word), nbits);
 }

@@ -8,7 +8,8 @@
  * outside the range it is given, nor reads a word that holds none of it.
  *
  * Functions whose name ends in _atomic may run beside one another on the same
- * words; the others need the words to themselves. Memory order of the atomic
+ * words; so may those that only look (find, count, any), whose answer is then
+ * a moment's; the others need the words to themselves. Memory order of the atomic
  * ones, said here once: setting a bit is a *release* (what the setter wrote
  * before is visible to whoever finds the bit), finding and taking it is an
  * *acquire and release* (what the taker reads afterwards is not older than
