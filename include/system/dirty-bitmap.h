@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Dirty bits of RAM blocks, one bitmap per block and client. A client that is
- * off has no bitmap, costs nothing and collects nothing.
+ * off collects nothing and costs nothing but address space.
  *
- * Memory order, for all functions here: a mark is a relaxed atomic OR of the
- * word that follows the store to guest memory with a release fence between;
- * a take is an atomic AND with acquire order, so that whoever takes a bit and
- * then reads the page sees at least the bytes that the mark told of. A store
- * later than the take marks again. Doubt falls on the dirty side.
+ * Memory order, for all functions here. A mark follows the store to guest
+ * memory with a full fence between, then is one atomic OR (release) per word;
+ * a take is one atomic AND (acquire). So whoever takes a bit and then reads
+ * the page sees at least the bytes that the mark told of, and a store later
+ * than the take marks again. The fence is full because a mark first asks which
+ * clients are on: either it sees a client that just comes on, or that client,
+ * which begins to read pages only later, sees the bytes. It pairs with
+ * dirty_client_start(). Doubt falls on the dirty side.
+ *
+ * Life of a bitmap. It is mapped when its client is started for the first
+ * time and stays mapped until ram_list_done(); one bit per page, 32 KiB per
+ * GiB of RAM and client. Stopping a client switches its bit in
+ * RAMList.clients off and gives the pages back to the kernel, which leaves
+ * address space that reads as zeros. So a marker that asked before and comes
+ * late never meets freed memory: its bit falls into a bitmap that nobody
+ * reads, or, if the client was started again meanwhile, is one bit too many.
  */
 #ifndef SYSTEM_DIRTY_BITMAP_H
 #define SYSTEM_DIRTY_BITMAP_H
@@ -23,34 +34,35 @@
  * @all_ones: begin with every page dirty (migration), else with none
  * Does not start logging in the accelerators: dirty_log_start() of
  * dirty-sync.h does both in the right order.
- * Context: big lock.
+ * Context: big lock. Cost: with @all_ones, O(npages/64).
  * Errors:  the client is on already; no memory (nothing is changed).
  */
 bool dirty_client_start(RAMList *list, DirtyClient client, bool all_ones,
                         GError **error);
 
 /**
- * dirty_client_stop() - drop a client's bitmaps; its bits are forgotten
- * The memory is freed only once no marker can hold the old pointer: markers
- * run under the big lock or in a vCPU thread, so the free is deferred by the
- * implementation (how is said in dirty-bitmap.c). Off already: nothing.
+ * dirty_client_stop() - forget a client's bits and give their memory back
+ * Off already: nothing. Safe beside markers on any thread, see above; a taker
+ * finds nothing from then on.
  * Context: big lock.
  */
 void dirty_client_stop(RAMList *list, DirtyClient client);
 
-/** dirty_client_is_on() - Context: any thread. */
+/** dirty_client_is_on() - is the client started? Context: any thread. */
 bool dirty_client_is_on(const RAMList *list, DirtyClient client);
 
 /**
  * dirty_bitmap_mark() - the VMM wrote these pages: mark for all clients on
  * @first, @npages: page index in the block; an empty range is fine
- * Context: any thread, lock-free. Cost: nothing while no client is on.
+ * To be called after the bytes were written; has the fence they need.
+ * Context: any thread, lock-free. Cost: one fence while no client is on.
  */
 void dirty_bitmap_mark(RAMList *list, RAMBlock *block, uint64_t first,
                        uint64_t npages);
 
 /**
  * dirty_bitmap_mark_client() - mark for one client only (it must be on)
+ * @first, @npages: page index in the block; an empty range is fine
  * Used to give back pages that were taken and could not be sent.
  * Context: any thread, lock-free.
  */
@@ -79,6 +91,19 @@ uint64_t dirty_bitmap_or_words(RAMList *list, RAMBlock *block, uint64_t first,
 bool dirty_bitmap_take(RAMBlock *block, DirtyClient client, uint64_t page);
 
 /**
+ * dirty_bitmap_take_range() - move a range of bits out of the bitmap
+ * @first, @npages: page index in the block
+ * @ret_words: bitmap_words(@npages) words, overwritten; bit 0 is page @first,
+ *             bits from @npages on are zero
+ * Order as in dirty_bitmap_take(); bits outside of the range stay.
+ * Context: any thread, lock-free; the client must be on.
+ * Returns: number of bits that were set.
+ */
+uint64_t dirty_bitmap_take_range(RAMBlock *block, DirtyClient client,
+                                 uint64_t first, uint64_t npages,
+                                 uint64_t *ret_words);
+
+/**
  * dirty_bitmap_next() - first dirty page at or after @from
  * Context: any thread; the answer may be stale at once.
  * Returns: page index, or block->npages if there is none.
@@ -95,7 +120,28 @@ uint64_t dirty_bitmap_next_clean(const RAMBlock *block, DirtyClient client,
 bool dirty_bitmap_test(const RAMBlock *block, DirtyClient client,
                        uint64_t page);
 
-/** dirty_bitmap_count() - dirty pages of one block. Cost: O(npages/64). */
+/** dirty_bitmap_count() - dirty pages of one block; beside markers a moment's
+ *  estimate. Context: any thread. Cost: O(npages/64). */
 uint64_t dirty_bitmap_count(const RAMBlock *block, DirtyClient client);
+
+/**
+ * dirty_balance_get() - the counters of one bitmap
+ * Context: any thread; each counter by itself is exact, together they agree
+ * only while nobody marks or takes. All zero without debug checks.
+ */
+void dirty_balance_get(const RAMBlock *block, DirtyClient client,
+                       DirtyBalance *ret);
+
+/**
+ * dirty_balance_check() - does the balance hold?
+ *     fetched + marked = fresh + already
+ *     initial + fresh  = taken + bits that are set now
+ * A marker or taker at work in the same moment makes the question moot, and
+ * the answer is yes. Without debug checks the answer is always yes.
+ * Context: any thread. Cost: O(npages/64).
+ * Errors:  it does not; the words give the numbers.
+ */
+bool dirty_balance_check(const RAMBlock *block, DirtyClient client,
+                         GError **error);
 
 #endif

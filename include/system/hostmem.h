@@ -18,12 +18,15 @@ typedef enum HostMemKind {
 } HostMemKind;
 
 typedef struct HostMemConfig {
-    const char *id;
+    const char *id;       /* for messages and "info memdev"; copied */
     HostMemKind kind;
-    uint64_t size_bytes;  /* multiple of the page size */
-    bool share;
-    bool prealloc;
-    const char *mem_path; /* HOSTMEM_FILE: a file or a directory */
+    uint64_t size_bytes;  /* multiple of the backing's page size */
+    bool share;           /* writes go to the memfd, the file, forked children;
+                             else they stay private to this process */
+    bool prealloc;        /* all pages present before hostmem_new() returns */
+    const char *mem_path; /* HOSTMEM_FILE: a file, which is created if absent
+                             and extended if empty; or a directory, in which a
+                             file without a name is made */
 } HostMemConfig;
 
 typedef struct HostMem {
@@ -32,7 +35,7 @@ typedef struct HostMem {
     uint8_t *host;        /* mapped, page aligned (2 MiB aligned when larger) */
     uint64_t size_bytes;
     uint64_t page_bytes;  /* of the backing: 4096, or a huge page */
-    int fd;               /* -1 for anonymous memory */
+    int fd;               /* owned; -1 for anonymous memory */
     bool share;
     bool prealloc;
     char *mem_path;
@@ -41,10 +44,16 @@ typedef struct HostMem {
 
 /**
  * hostmem_new() - map memory as configured
- * New memory reads as zeros; a file keeps what it holds.
- * Context: start-up, main thread.
- * Errors:  size zero or not a multiple of the page size; mmap, memfd_create,
- *          open or ftruncate failed. Nothing is left behind.
+ * New memory reads as zeros; a file keeps what it holds. Pages come when they
+ * are touched, unless preallocated; without @prealloc the size is not counted
+ * against the host's commit limit, so sparse guests may be larger than it.
+ * Not inherited by fork(): a process that goes into the background does so
+ * before it makes its memory.
+ * Context: start-up, main thread. Cost: with @prealloc, O(size).
+ * Errors:  size zero or not a multiple of the page size; no mem_path, a
+ *          mem_path that is neither file nor directory, a file that is not
+ *          empty and too small; mmap, memfd_create, open, ftruncate or the
+ *          preallocation failed. Nothing is left behind.
  * Returns: the memory, or NULL with @error set.
  */
 HostMem *hostmem_new(const HostMemConfig *config, GError **error);

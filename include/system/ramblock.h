@@ -26,39 +26,61 @@ typedef enum DirtyClient {
     DIRTY_CLIENT_MAX,
 } DirtyClient;
 
+/*
+ * What went in and out of one bitmap since its client was started; pages.
+ * Kept in builds with debug checks only (-Ddebug_checks), zero elsewhere.
+ * See dirty_balance_check() in dirty-bitmap.h for what must hold.
+ */
+typedef struct DirtyBalance {
+    uint64_t initial;   /* dirty from the start */
+    uint64_t fetched;   /* reported by accelerators */
+    uint64_t marked;    /* written by the VMM, or given back */
+    uint64_t fresh;     /* of fetched + marked: set newly */
+    uint64_t already;   /* of fetched + marked: stood already */
+    uint64_t taken;     /* cleared by a taker */
+    uint64_t begun;     /* operations on the bitmap, for telling whether */
+    uint64_t ended;     /* one was under way while the counters were read */
+    bool moot;          /* a marker was under way when the client started */
+} DirtyBalance;
+
 typedef struct RAMBlock {
     char *name;         /* unique, at most 255 bytes: it goes on the wire */
-    HostMem *mem;       /* owned if made by ram_block_new_anon() */
+    HostMem *mem;       /* owned if made by ram_list_add_anon() */
     bool owns_mem;
     uint8_t *host;      /* = mem->host */
     uint64_t length;    /* bytes, a multiple of TM_PAGE_BYTES */
     uint64_t npages;    /* length / TM_PAGE_BYTES */
-    uint64_t ram_addr;  /* offset of the block in all RAM; page aligned */
+    uint64_t ram_addr;  /* bytes; sum of the lengths of the blocks before */
     /*
-     * One bit per page and client; NULL while the client is off. Pointers are
-     * loaded with acquire and only changed while no vCPU and no device thread
-     * can mark (see dirty_client_start()); words are atomic.
+     * One bit per page and client; use dirty-bitmap.h. NULL until the client
+     * is started for the first time, never changed again until the list is
+     * freed: whether a client is on is said by RAMList.clients alone.
      */
     uint64_t *dirty[DIRTY_CLIENT_MAX];
+    DirtyBalance balance[DIRTY_CLIENT_MAX]; /* atomic */
 } RAMBlock;
 
 typedef struct RAMList {
     GPtrArray *blocks;   /* of RAMBlock *, in order of creation; owned */
     uint64_t total_bytes;
-    uint32_t clients;    /* bit per DirtyClient that is on; atomic */
+    uint32_t clients;    /* bit per DirtyClient that is on; atomic, changed
+                            under the big lock */
 } RAMList;
 
 /** ram_list_init() - an empty list. Context: start-up. */
 void ram_list_init(RAMList *list);
 
-/** ram_list_done() - free all blocks. Context: nobody uses them any more. */
+/** ram_list_done() - free all blocks and the bitmaps of all clients.
+ *  Context: nobody uses them any more. */
 void ram_list_done(RAMList *list);
 
 /**
  * ram_list_add() - make a block of @mem and add it
- * @mem: stays the caller's, who frees it after the list
- * Context: start-up, main thread.
- * Errors:  the name is taken, empty or too long; @mem is in use already.
+ * @name: unique, 1 to 255 bytes; copied
+ * @mem:  stays the caller's, who frees it after the list
+ * Context: start-up, main thread; no dirty client is on.
+ * Errors:  the name is taken, empty or too long; @mem is in use already; a
+ *          client is on. Nothing is changed.
  * Returns: the block, owned by @list; or NULL with @error set.
  */
 RAMBlock *ram_list_add(RAMList *list, const char *name, HostMem *mem,
@@ -66,7 +88,10 @@ RAMBlock *ram_list_add(RAMList *list, const char *name, HostMem *mem,
 
 /**
  * ram_list_add_anon() - as ram_list_add() with anonymous memory of its own
- * Errors: those of ram_list_add() and hostmem_new().
+ * @size_bytes: a positive multiple of TM_PAGE_BYTES
+ * Context: start-up, main thread.
+ * Errors:  those of ram_list_add() and hostmem_new().
+ * Returns: the block, which owns its memory; or NULL with @error set.
  */
 RAMBlock *ram_list_add_anon(RAMList *list, const char *name,
                             uint64_t size_bytes, GError **error);
@@ -76,7 +101,9 @@ RAMBlock *ram_list_find(const RAMList *list, const char *name);
 
 /**
  * ram_list_find_host() - the block that holds a host pointer
- * Returns: the block, with *@ret_offset set to the byte offset in it; or NULL.
+ * @ret_offset: byte offset in the block; untouched if there is none
+ * Context: any thread.
+ * Returns: the block or NULL.
  */
 RAMBlock *ram_list_find_host(const RAMList *list, const void *host,
                              uint64_t *ret_offset);
