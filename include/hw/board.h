@@ -58,6 +58,12 @@ typedef struct BoardConfig {
  */
 bool board_create(Vm *vm, const BoardConfig *config, GError **error);
 
+/**
+ * board_destroy() - close the disks and free the devices
+ * Their ports and sections stay registered but dead: only for the end.
+ * Context: big lock; vCPUs are gone, chardevs still there. No board: nothing.
+ */
+void board_destroy(Vm *vm);
 
 /** device_types() - names that -device takes; NULL-terminated. */
 const char *const *device_types(void);

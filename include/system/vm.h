@@ -33,6 +33,7 @@ struct Vm {
     Accel *accel;            /* NULL until accel_configure() */
     GPtrArray *vcpus;        /* of Vcpu *, by index */
     VmStateRegistry *vmstate;
+    struct Board *board;     /* hw/board.h; NULL until board_create() */
     struct VmRun *run;       /* private to system/: run state, requests, clock,
                                 interrupt lines, reset list */
     bool autostart;          /* no -S */

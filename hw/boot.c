@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What firmware would do: the first sector of the first disk goes to 0x7c00
+ * and the first vCPU starts in it, in real mode with DL = 0x80. This happens
+ * at power-on, at every reset and at a wake-up from S3, where the rest of RAM
+ * is kept. Without a disk that has the boot signature there is nothing to
+ * start; the vCPU then meets a halt loop in the same place.
+ */
+#include <string.h>
+
+#include "hw/board-internal.h"
+#include "hw/disk.h"
+#include "system/guest-access.h"
+#include "system/vm.h"
+#include "target/i386/cpu-state.h"
+#include "trace/hw.h"
+
+#define BOOT_GPA 0x7c00
+#define BOOT_DRIVE 0x80
+#define MP_STATE_UNINITIALIZED 1 /* waits for INIT; KVM's number */
+
+static void boot_load_sector(Board *board)
+{
+    static const uint8_t halt_loop[] = { 0xfa, 0xf4, 0xeb, 0xfd };
+    uint8_t sector[SECTOR_BYTES] = { 0 };
+    Disk *disk = board->disks[0];
+    bool loaded = disk && disk_read(disk, 0, 1, sector) == 0 &&
+        sector[510] == 0x55 && sector[511] == 0xaa;
+
+    if (!loaded) {
+        memset(sector, 0, sizeof(sector));
+        memcpy(sector, halt_loop, sizeof(halt_loop));
+    }
+    trace_board_boot(disk ? disk->path : "", loaded);
+    guest_write(board->vm->map, BOOT_GPA, sector, sizeof(sector));
+}
+
+static void boot_reset(void *opaque, bool wakeup)
+{
+    Board *board = opaque;
+    GPtrArray *vcpus = board->vm->vcpus;
+
+    boot_load_sector(board);
+    for (guint i = 0; i < vcpus->len; i++) {
+        Vcpu *vcpu = g_ptr_array_index(vcpus, i);
+
+        x86_cpu_reset(vcpu->state);
+        if (i == 0) {
+            x86_cpu_set_boot_sector(vcpu->state, BOOT_DRIVE);
+        } else {
+            vcpu->state->mp_state = MP_STATE_UNINITIALIZED;
+        }
+    }
+}
+
+void boot_reset_register(Board *board)
+{
+    vm_reset_register(board->vm, boot_reset, board);
+}
