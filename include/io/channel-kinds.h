@@ -60,11 +60,13 @@ Channel *channel_file_open(const char *path, uint64_t offset, int flags,
  * channel_exec_new() - a child process: written to its standard input, read
  *                      from its standard output
  * @argv:  program (looked up in PATH) and arguments, NULL-terminated
- * @flags: O_WRONLY: only its input is ours, its output goes where ours goes;
- *         O_RDONLY: only its output; O_RDWR: both
- * The child has a process group of its own, default signal dispositions, and
- * none of our other descriptors. channel_close() waits for it; after a
- * shutdown it is told to end (SIGTERM, SIGKILL a second later).
+ * @flags: O_WRONLY: its input is ours and its output is discarded; O_RDONLY:
+ *         its output is ours and its input empty; O_RDWR: both are ours
+ * The child has a process group of its own, default signal dispositions, our
+ * standard error and none of our other descriptors. channel_close() waits for
+ * it and reports how it ended, unless reading stopped before the end of its
+ * output; after a shutdown it is told to end (SIGTERM, SIGKILL a second
+ * later).
  * Errors:  the program cannot be started.
  */
 Channel *channel_exec_new(const char *const *argv, int flags, GError **error);
