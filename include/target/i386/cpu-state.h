@@ -41,6 +41,7 @@ typedef struct X86Vec128 {
 typedef struct X86Msr {
     uint32_t index;
     uint64_t value;
+    uint64_t reset;   /* value after power-on, as the accelerator told it */
 } X86Msr;
 
 typedef struct X86CpuState {
@@ -71,7 +72,7 @@ typedef struct X86CpuState {
     struct { uint64_t base, mask; } mtrr_var[8];
     uint64_t mcg_cap, mcg_status, mcg_ctl, mce_banks[40];
     uint32_t smbase;
-    uint64_t misc_enable, spec_ctrl, xss;
+    uint64_t misc_enable, spec_ctrl, xss, vm_hsave;
     uint32_t pkru;
     /* events in flight */
     int32_t interrupt_injected;  /* -1: none */
@@ -93,12 +94,16 @@ typedef struct X86CpuState {
     X86Msr *msrs;
 } X86CpuState;
 
-/** x86_cpu_state_new() - the state after power-on: real mode at 0xfffffff0 */
+/** x86_cpu_state_new() - the state after power-on: real mode at 0xfffffff0;
+ *  of a bootstrap processor, without an XSAVE area and further MSRs. */
 X86CpuState *x86_cpu_state_new(void);
+
+/** x86_cpu_state_free() - with all that belongs to it; NULL is fine. */
 void x86_cpu_state_free(X86CpuState *state);
 
 /** x86_cpu_reset() - to power-on values; keeps what depends on the host
- *  (tsc_khz, the MSR list's indexes). */
+ *  (tsc_khz, which MSRs are listed, the size of the XSAVE area) and whether
+ *  it is the bootstrap processor (apic_base). */
 void x86_cpu_reset(X86CpuState *state);
 
 /** x86_cpu_set_boot_sector() - on top of a reset: real mode, CS:IP 0:7c00,
