@@ -49,7 +49,13 @@ struct Accel {
     const AccelOps *ops;
     const char *name;      /* "kvm", "tcg", "qtest" */
     KeyVal *options;       /* of -accel NAME,...; may be NULL */
+    bool options_refused;  /* set by an init that fails because of them: the
+                              next accelerator is then not tried */
     void *opaque;          /* the room's own, after init */
+    void (*close)(Accel *accel);   /* set by init; frees @opaque. Context:
+                                      vCPU threads are gone. NULL: nothing */
+    void (*report)(const char *text); /* words for the user, several lines
+                                      perhaps; any thread; may be NULL */
     /* What a query may show; filled by init, constant afterwards. */
     const char *dirty_mode;        /* "dirty-log", "dirty-log-manual",
                                       "software", "none" */

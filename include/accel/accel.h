@@ -21,14 +21,15 @@ const char *const *accel_names(void);
 /**
  * accel_configure() - try each of @choices in order until one's init succeeds
  * @choices: of KeyVal *, each with the implied key "accel"; not owned
- * @warn:    told one line for each that was passed over, saying why
+ * @warn:    told one line for each that was passed over, saying why; kept for
+ *           what the accelerator has to report later (accel->report)
  * Context: start-up, big lock. Sets vm->accel.
  * Errors:  none is usable; a wrong option of one that exists.
  */
 bool accel_configure(Vm *vm, GPtrArray *choices,
                      void (*warn)(const char *line), GError **error);
 
-/** accel_free() - close it. Context: vCPUs are gone. */
+/** accel_free() - close it; NULL is fine. Context: vCPUs are gone. */
 void accel_free(Accel *accel);
 
 /* The accelerators; each file says what it needs. */
