@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Properties of the accelerator, and the choice of the dirty log's mode: two
+ * pure functions.
+ */
+#include "accel/kvm/kvm-options.h"
+
+#include <linux/kvm.h>
+#include <string.h>
+
+#include "util/error.h"
+
+static bool parse_auto(KeyVal *kv, const char *key, KvmAuto *ret,
+                       GError **error)
+{
+    static const char *const words[] = {
+        [KVM_AUTO] = "auto", [KVM_ON] = "on", [KVM_OFF] = "off",
+    };
+    const char *text = keyval_get_str(kv, key);
+
+    *ret = KVM_AUTO;
+    if (!text) {
+        return true;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
+        if (!strcmp(text, words[i])) {
+            *ret = i;
+            return true;
+        }
+    }
+    tm_error_set(error, "'%s' of accelerator kvm must be 'on', 'off' or "
+                 "'auto', not '%s'", key, text);
+    return false;
+}
+
+static bool parse_ring(KeyVal *kv, GError **error)
+{
+    uint64_t entries = 0;
+
+    if (!keyval_get_uint64(kv, "dirty-ring-size", UINT32_MAX, &entries,
+                           error)) {
+        return false;
+    }
+    if (entries) {
+        tm_error_set(error, "'dirty-ring-size=%" G_GUINT64_FORMAT "' of "
+                     "accelerator kvm: the dirty ring is not supported, only "
+                     "0 (the dirty log) is", entries);
+        return false;
+    }
+    return true;
+}
+
+bool kvm_options_parse(KeyVal *kv, KvmOptions *ret, GError **error)
+{
+    KvmOptions options = { KVM_AUTO, KVM_AUTO };
+
+    if (kv) {
+        keyval_get_str(kv, "accel"); /* who got us here */
+        if (!parse_auto(kv, "manual-dirty-log-protect",
+                        &options.manual_protect, error) ||
+            !parse_auto(kv, "dirty-log-initially-set",
+                        &options.initially_set, error) ||
+            !parse_ring(kv, error) ||
+            !keyval_check_unused(kv, "accelerator kvm", error)) {
+            return false;
+        }
+    }
+    *ret = options;
+    return true;
+}
+
+static bool missing(GError **error, const char *key, const char *what)
+{
+    g_set_error(error, TM_ERROR, TM_ERROR_KVM_MISSING_CAP,
+                "'%s=on': this kernel's KVM lacks %s", key, what);
+    return false;
+}
+
+bool kvm_log_mode_choose(const KvmOptions *options, uint64_t offered,
+                         KvmLogMode *ret, GError **error)
+{
+    bool has_manual = offered & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+    bool has_initial = has_manual && offered & KVM_DIRTY_LOG_INITIALLY_SET;
+    bool manual = options->manual_protect != KVM_OFF && has_manual;
+
+    if (options->manual_protect == KVM_ON && !has_manual) {
+        return missing(error, "manual-dirty-log-protect",
+                       "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
+    }
+    if (options->initially_set == KVM_ON && !has_initial) {
+        return missing(error, "dirty-log-initially-set",
+                       "KVM_DIRTY_LOG_INITIALLY_SET");
+    }
+    if (options->initially_set == KVM_ON && !manual) {
+        tm_error_set(error, "'dirty-log-initially-set=on' needs "
+                     "'manual-dirty-log-protect=on'");
+        return false;
+    }
+    ret->manual = manual;
+    ret->initially_set = manual && has_initial &&
+        options->initially_set != KVM_OFF;
+    return true;
+}

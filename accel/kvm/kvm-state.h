@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The KVM accelerator as a whole: what kvm-all.c puts together and the other
+ * files of the room share. One per machine, behind accel->opaque.
+ */
+#ifndef ACCEL_KVM_KVM_STATE_H
+#define ACCEL_KVM_KVM_STATE_H
+
+#include <glib.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/accel-ops.h"
+#include "accel/kvm/kvm-caps.h"
+#include "accel/kvm/kvm-ioctl.h"
+#include "accel/kvm/kvm-options.h"
+#include "accel/kvm/kvm-slots.h"
+
+typedef struct Vm Vm;
+typedef struct KvmIrqchip KvmIrqchip; /* kvm-irqchip.h */
+
+typedef struct KvmState {
+    Vm *vm;
+    Accel *accel;
+    KvmIo io;
+    KvmCaps caps;
+    KvmLogMode mode;
+    KvmSlots slots;
+    struct kvm_cpuid2 *cpuid; /* what the host supports */
+    uint32_t pkru_offset;     /* in the XSAVE area; 0: none */
+    GArray *msrs;             /* of uint32_t: MSRs that can be read and set */
+    GPtrArray *vcpus;         /* of KvmVcpu *, in order of creation */
+    KvmIrqchip *irqchip;      /* NULL until the first vCPU */
+} KvmState;
+
+typedef struct KvmVcpu {
+    KvmState *kvm;
+    Vcpu *vcpu;            /* gone before this is */
+    X86CpuState *state;    /* = vcpu->state; owned */
+    int fd;
+    struct kvm_run *run;   /* shared with the kernel */
+    size_t run_bytes;
+    pthread_t thread;
+    bool failed;           /* cannot run until its state is set anew;
+                              its thread, or big lock while it is stopped */
+} KvmVcpu;
+
+/** kvm_state() - of a machine whose accelerator is KVM. */
+KvmState *kvm_state(Vcpu *vcpu);
+
+#endif
