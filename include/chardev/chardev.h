@@ -114,6 +114,17 @@ Chardev *chardev_add(ChardevList *list, KeyVal *options, GError **error);
 Chardev *chardev_add_legacy(ChardevList *list, const char *id,
                             const char *text, GError **error);
 
+/**
+ * chardev_check(), chardev_check_legacy() - would chardev_add() take these
+ * options, or chardev_add_legacy() this text?
+ * For judging a whole command line before anything of it is done: opens,
+ * connects and makes nothing. "chardev:ID" is good for any ID.
+ * Context: main thread.
+ * Errors:  as the functions that add, as far as can be told from the options.
+ */
+bool chardev_check(KeyVal *options, GError **error);
+bool chardev_check_legacy(const char *text, GError **error);
+
 /** chardev_id() - its id, owned by the chardev */
 const char *chardev_id(const Chardev *chr);
 
