@@ -93,11 +93,15 @@ bool migration_options_set_params(MigrationOptions *o,
 /** migration_options_get_params() - free with the generated function. */
 MigrationParameters *migration_options_get_params(const MigrationOptions *o);
 
-/** migration_options_set_param_text() - one parameter as HMP and -global
- *  write it: sizes with suffix, on/off, names
- *  Context: big lock. Errors: unknown name, and as above. */
-bool migration_options_set_param_text(MigrationOptions *o, const char *name,
-                                      const char *value, GError **error);
+/** migration_param_from_text() - one parameter as people write it: sizes
+ *  with suffix, on or off, names; for migration_options_set_params()
+ *  @rate_unit: suffix of a rate that has none: 'M' in HMP, 'B' elsewhere
+ *  Errors: unknown name, or not such a value; ranges are not checked yet.
+ *  Returns: to be freed with the generated function; NULL on error. */
+MigrateSetParameters *migration_param_from_text(const char *name,
+                                                const char *value,
+                                                char rate_unit,
+                                                GError **error);
 
 /** migration_options_set_global() - see migration_set_global(). */
 bool migration_options_set_global(MigrationOptions *o, const char *name,
@@ -107,8 +111,12 @@ bool migration_options_set_global(MigrationOptions *o, const char *name,
  *  Returns: text, owned by the caller. */
 char *migration_options_globals_text(const MigrationOptions *o);
 
-/** migration_options_params_text() - the lines of "info migrate_parameters".
+/** migration_params_text() - the lines of "info migrate_parameters".
  *  Returns: text, owned by the caller. */
-char *migration_options_params_text(const MigrationParameters *params);
+char *migration_params_text(const MigrationParameters *params);
+
+/** migration_options_init_params() - the parameters' part of
+ *  migration_options_init(). */
+void migration_options_init_params(MigrationOptions *o);
 
 #endif

@@ -34,6 +34,10 @@ bool return_path_wait_pong(ReturnPath *rp, uint32_t token, GError **error);
 /** return_path_acked() - has SWITCHOVER_ACK arrived? Context: any thread. */
 bool return_path_acked(const ReturnPath *rp);
 
+/** return_path_refused() - did the destination itself say that it failed, so
+ *  that it will not run the guest? Context: any thread. */
+bool return_path_refused(const ReturnPath *rp);
+
 /** return_path_failed() - has the reader ended with an error, or was SHUT
  *  with an error seen? @error may be NULL. Context: any thread. */
 bool return_path_failed(const ReturnPath *rp, GError **error);

@@ -13,7 +13,8 @@
  *   savevm_put_switchover_start()
  *   savevm_complete()               END of every live section
  *   savevm_collect_devices()        big lock: device state into memory
- *   savevm_put_devices()            FULL sections, end byte, description
+ *   savevm_put_devices()            FULL sections
+ *   savevm_put_end()                end byte, description
  *
  * Every put function fails with the stream's error; the words name the
  * section. After a failure only savevm_free() is left.
@@ -108,8 +109,12 @@ bool savevm_complete(SaveVm *sv, Stream *s, GError **error);
  *  Context: big lock, vCPUs stopped. Errors: a device's, named. */
 bool savevm_collect_devices(SaveVm *sv, GError **error);
 
-/** savevm_put_devices() - what was collected, end byte, description; flushes.
+/** savevm_put_devices() - the FULL sections that were collected; flushes.
  *  Context: no lock. */
 bool savevm_put_devices(SaveVm *sv, Stream *s, GError **error);
+
+/** savevm_put_end() - end byte and description; flushes. From the first of
+ *  these bytes on the destination may run the guest. Context: no lock. */
+bool savevm_put_end(SaveVm *sv, Stream *s, GError **error);
 
 #endif

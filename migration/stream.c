@@ -355,11 +355,12 @@ static bool stream_get_slow(Stream *s, uint8_t *to, size_t len)
             size_t got;
 
             s->pos = s->len = 0;
-            got = MIN(stream_read(s, to, len), len);
+            got = stream_read(s, to, len);
             if (!got) {
                 stream_ended(s);
                 return false;
             }
+            got = MIN(got, len);
             s->bytes += got;
             to += got;
             len -= got;

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Capabilities, properties and -global; see migration/options.h. The
+ * parameters are in options-params.c.
+ *
+ * All capabilities that clients know have a name; those without a row here
+ * are not built and can only be switched off. Switching several at once
+ * changes all of them or none.
+ */
+#include "migration/options.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "util/cutils.h"
+#include "util/error.h"
+
+/* The capabilities that are built, and which other one each needs. */
+typedef struct CapRow {
+    bool built;
+    int needs;               /* MigrationCapability, or -1 */
+} CapRow;
+
+static const CapRow cap_rows[MIGRATION_CAPABILITY__MAX] = {
+    /* Throttle the vCPUs when the guest dirties faster than it is sent. */
+    [MIGRATION_CAPABILITY_AUTO_CONVERGE] = { true, -1 },
+    /* Send the events MIGRATION and MIGRATION_PASS. */
+    [MIGRATION_CAPABILITY_EVENTS] = { true, -1 },
+    /* Wait until the destination has said that it has everything. */
+    [MIGRATION_CAPABILITY_RETURN_PATH] = { true, -1 },
+    /* Wait for migrate-continue with the guest stopped. */
+    [MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER] = { true, -1 },
+    /* Do not switch over before the destination has said that it can. */
+    [MIGRATION_CAPABILITY_SWITCHOVER_ACK] = {
+        true, MIGRATION_CAPABILITY_RETURN_PATH },
+    /* Send the UUID, for the destination to compare. */
+    [MIGRATION_CAPABILITY_VALIDATE_UUID] = { true, -1 },
+};
+
+/* A switch or number that -global sets. */
+typedef struct PropertyRow {
+    const char *name;        /* for -global */
+    const char *label;       /* in "info migrate" */
+    size_t offset;           /* in MigrationProperties: bool, or uint8_t */
+    bool is_number;
+    uint8_t initial;
+    uint8_t max;
+} PropertyRow;
+
+#define PROPERTY(field) offsetof(MigrationProperties, field)
+
+static const PropertyRow property_rows[] = {
+    /* Whether a guest that only ran or was paused says so in the stream. */
+    { "store-global-state", "store-global-state",
+      PROPERTY(store_global_state), false, true, 1 },
+    /* Framing; both sides must agree. */
+    { "send-configuration", "send-configuration",
+      PROPERTY(send_configuration), false, true, 1 },
+    { "send-section-footer", "send-section-footer",
+      PROPERTY(send_section_footer), false, true, 1 },
+    /* Tell the destination that the last memory section follows. */
+    { "send-switchover-start", "send-switchover-start",
+      PROPERTY(send_switchover_start), false, true, 1 },
+    /* log2 of the pages that are cleared in the kernel's log at once; what is
+     * below the log's own granularity of 64 pages counts as 6. */
+    { "x-clear-bitmap-shift", "clear-bitmap-shift",
+      PROPERTY(clear_bitmap_shift), true, 18, 63 },
+};
+
+static void *property_at(const MigrationOptions *o, const PropertyRow *row)
+{
+    return (uint8_t *)&o->props + row->offset;
+}
+
+void migration_options_init(MigrationOptions *o)
+{
+    memset(o, 0, sizeof(*o));
+    for (unsigned i = 0; i < G_N_ELEMENTS(property_rows); i++) {
+        const PropertyRow *row = &property_rows[i];
+
+        if (row->is_number) {
+            *(uint8_t *)property_at(o, row) = row->initial;
+        } else {
+            *(bool *)property_at(o, row) = row->initial;
+        }
+    }
+    migration_options_init_params(o);
+}
+
+/* ---- capabilities ---------------------------------------------------- */
+
+bool migration_options_cap(const MigrationOptions *o, MigrationCapability cap)
+{
+    return __atomic_load_n(&o->caps, __ATOMIC_RELAXED) & (UINT64_C(1) << cap);
+}
+
+static bool caps_check(uint64_t caps, GError **error)
+{
+    for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
+        int needs = cap_rows[i].needs;
+
+        if (!(caps & (UINT64_C(1) << i))) {
+            continue;
+        }
+        if (!cap_rows[i].built) {
+            tm_error_set(error, "capability '%s' is not supported",
+                         MigrationCapability_str(i));
+            return false;
+        }
+        if (needs >= 0 && !(caps & (UINT64_C(1) << needs))) {
+            tm_error_set(error, "capability '%s' needs capability '%s'",
+                         MigrationCapability_str(i),
+                         MigrationCapability_str(needs));
+            return false;
+        }
+    }
+    return true;
+}
+
+bool migration_options_set_caps(MigrationOptions *o,
+                                const MigrationCapabilityStatusList *list,
+                                GError **error)
+{
+    uint64_t caps = o->caps;
+
+    for (; list; list = list->next) {
+        uint64_t bit = UINT64_C(1) << list->value->capability;
+
+        caps = list->value->state ? caps | bit : caps & ~bit;
+    }
+    if (!caps_check(caps, error)) {
+        return false;
+    }
+    __atomic_store_n(&o->caps, caps, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* ---- -global --------------------------------------------------------- */
+
+static bool set_property(MigrationOptions *o, const PropertyRow *row,
+                         const char *value, GError **error)
+{
+    uint64_t number;
+
+    if (!row->is_number) {
+        return parse_bool(value, property_at(o, row), error);
+    }
+    if (!parse_uint64(value, row->max, &number, error)) {
+        return false;
+    }
+    *(uint8_t *)property_at(o, row) = number;
+    return true;
+}
+
+static bool set_capability(MigrationOptions *o, MigrationCapability cap,
+                           const char *value, GError **error)
+{
+    MigrationCapabilityStatus status = { .capability = cap };
+    MigrationCapabilityStatusList list = { .value = &status };
+
+    return parse_bool(value, &status.state, error) &&
+        migration_options_set_caps(o, &list, error);
+}
+
+static bool set_param(MigrationOptions *o, const char *name,
+                      const char *value, GError **error)
+{
+    g_autoptr(MigrateSetParameters) params =
+        migration_param_from_text(name, value, 'B', error);
+
+    return params && migration_options_set_params(o, params, error);
+}
+
+/* "x-NAME", or NAME itself where that begins with x- already. */
+static bool is_capability(const char *name, MigrationCapability *ret_cap)
+{
+    return g_str_has_prefix(name, "x-") &&
+        (MigrationCapability_parse(name, ret_cap) ||
+         MigrationCapability_parse(name + 2, ret_cap));
+}
+
+static bool set_global(MigrationOptions *o, const char *name,
+                       const char *value, GError **error)
+{
+    MigrationCapability cap;
+    MigrationParameter param;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(property_rows); i++) {
+        if (!strcmp(property_rows[i].name, name)) {
+            return set_property(o, &property_rows[i], value, error);
+        }
+    }
+    if (is_capability(name, &cap)) {
+        return set_capability(o, cap, value, error);
+    }
+    if (MigrationParameter_parse(name, &param)) {
+        return set_param(o, name, value, error);
+    }
+    if (g_str_has_prefix(name, "x-") &&
+        MigrationParameter_parse(name + 2, &param)) {
+        return set_param(o, name + 2, value, error);
+    }
+    tm_error_set(error, "there is no such property");
+    return false;
+}
+
+bool migration_options_set_global(MigrationOptions *o, const char *name,
+                                  const char *value, GError **error)
+{
+    if (!set_global(o, name, value, error)) {
+        g_prefix_error(error, "cannot set 'migration.%s' to '%s': ", name,
+                       value);
+        return false;
+    }
+    return true;
+}
+
+char *migration_options_globals_text(const MigrationOptions *o)
+{
+    GString *text = g_string_new("globals:\n");
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(property_rows); i++) {
+        const PropertyRow *row = &property_rows[i];
+
+        if (row->is_number) {
+            g_string_append_printf(text, "%s: %u\n", row->label,
+                                   *(uint8_t *)property_at(o, row));
+        } else {
+            g_string_append_printf(text, "%s: %s\n", row->label,
+                                   *(bool *)property_at(o, row) ? "on"
+                                                                : "off");
+        }
+        if (i == 0) {
+            /* No option forbids devices that cannot be migrated. */
+            g_string_append(text, "only-migratable: off\n");
+        }
+    }
+    return g_string_free(text, FALSE);
+}
