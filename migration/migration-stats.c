@@ -10,23 +10,23 @@
 #include "trace/migration.h"
 #include "util/clock.h"
 
-void migration_stats_init(MigrationStats *stats)
+void migration_stats_init(MigrationCounters *stats)
 {
     memset(stats, 0, sizeof(*stats));
     g_mutex_init(&stats->lock);
 }
 
-void migration_stats_done(MigrationStats *stats)
+void migration_stats_done(MigrationCounters *stats)
 {
     g_mutex_clear(&stats->lock);
 }
 
-void migration_stats_reset(MigrationStats *stats, int64_t now_ns)
+void migration_stats_reset(MigrationCounters *stats, int64_t now_ns)
 {
     uint64_t *numbers = (uint64_t *)stats;
 
     /* Word by word: a query may be looking. */
-    for (size_t i = 0; i < offsetof(MigrationStats, lock) / sizeof(*numbers);
+    for (size_t i = 0; i < offsetof(MigrationCounters, lock) / sizeof(*numbers);
          i++) {
         migration_stat_set(&numbers[i], 0);
     }
@@ -36,7 +36,7 @@ void migration_stats_reset(MigrationStats *stats, int64_t now_ns)
     g_mutex_unlock(&stats->lock);
 }
 
-void migration_stats_add_round(MigrationStats *stats,
+void migration_stats_add_round(MigrationCounters *stats,
                                const MigrationRound *round)
 {
     g_mutex_lock(&stats->lock);
@@ -50,7 +50,7 @@ void migration_stats_add_round(MigrationStats *stats,
                           round->reason);
 }
 
-unsigned migration_stats_rounds(MigrationStats *stats,
+unsigned migration_stats_rounds(MigrationCounters *stats,
                                 MigrationRound ret[MIGRATION_ROUNDS_KEPT])
 {
     unsigned n;

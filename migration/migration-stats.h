@@ -36,7 +36,7 @@ typedef struct MigrationRound {
     const char *reason;            /* static */
 } MigrationRound;
 
-typedef struct MigrationStats {
+typedef struct MigrationCounters {
     /* Times are of the job's clock, in ns; 0: not yet. */
     uint64_t start_ns;
     uint64_t setup_ns;             /* how long the set-up took */
@@ -60,7 +60,6 @@ typedef struct MigrationStats {
     uint64_t bandwidth_bps;        /* last window */
     uint64_t expected_downtime_ms;
     uint64_t throttle_percent;     /* 0: not throttled */
-    uint64_t hopeless_rounds;      /* in succession, up to now */
 
     uint64_t chunk_clears;         /* memory_region_clear_dirty_bitmap */
     uint64_t clear_calls;          /* the accelerators' own, since start_ns */
@@ -71,7 +70,7 @@ typedef struct MigrationStats {
     GMutex lock;                   /* guards what follows; innermost */
     MigrationRound rounds[MIGRATION_ROUNDS_KEPT]; /* a ring */
     uint64_t n_rounds;             /* ever; the last is (n - 1) % KEPT */
-} MigrationStats;
+} MigrationCounters;
 
 /** migration_stat_set(), _add(), _get() - one number; @p points to a field.
  *  Context: set and add by the migration thread only (add reads plainly),
@@ -92,23 +91,23 @@ static inline uint64_t migration_stat_get(const uint64_t *p)
 }
 
 /** migration_stats_init(), _done() - Context: nobody else uses it. */
-void migration_stats_init(MigrationStats *stats);
-void migration_stats_done(MigrationStats *stats);
+void migration_stats_init(MigrationCounters *stats);
+void migration_stats_done(MigrationCounters *stats);
 
 /** migration_stats_reset() - all zero, a new migration starts at @now_ns.
  *  Context: no migration thread runs. */
-void migration_stats_reset(MigrationStats *stats, int64_t now_ns);
+void migration_stats_reset(MigrationCounters *stats, int64_t now_ns);
 
 /** migration_stats_add_round() - a round has ended; trace it.
  *  Context: migration thread. */
-void migration_stats_add_round(MigrationStats *stats,
+void migration_stats_add_round(MigrationCounters *stats,
                                const MigrationRound *round);
 
 /**
  * migration_stats_rounds() - copy the rounds kept, oldest first
  * Context: any thread. Returns: how many were copied.
  */
-unsigned migration_stats_rounds(MigrationStats *stats,
+unsigned migration_stats_rounds(MigrationCounters *stats,
                                 MigrationRound ret[MIGRATION_ROUNDS_KEPT]);
 
 /** migration_stats_bps() - @bytes in @ns as bytes/s; 0 for no time. Pure. */
