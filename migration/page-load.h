@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Hop 8: the one place where a page arrives. Gets what follows a page's word
+ * and puts the page into memory. Nothing is believed: the block must be in
+ * this machine and on the stream's list, the page must lie in it.
+ */
+#ifndef MIGRATION_PAGE_LOAD_H
+#define MIGRATION_PAGE_LOAD_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/stream.h"
+#include "migration/wire.h"
+#include "system/ramblock.h"
+
+/* One per channel. */
+typedef struct PageLoader {
+    RAMList *list;
+    RAMBlock *last;        /* of the last record, across sections; or NULL */
+    uint64_t zero_pages;   /* loaded so far */
+    uint64_t normal_pages;
+    uint8_t buf[4096];
+} PageLoader;
+
+/** page_loader_init() - nothing loaded yet. */
+void page_loader_init(PageLoader *loader, RAMList *list);
+
+/**
+ * page_load_record() - load one ZERO or PAGE record, whose word was got
+ * Context: the loading thread; guest does not run, qtest may read.
+ * Errors: "same block" before any block, an unknown block, a page beyond it,
+ * a zero record of another value, the end of the stream. Memory of other
+ * pages is untouched.
+ */
+bool page_load_record(PageLoader *loader, Stream *s, const WireRamWord *word,
+                      GError **error);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Records of pages; see page-send.h.
+ */
+#include "migration/page-send.h"
+
+#include "migration/page-encode.h"
+#include "migration/wire.h"
+#include "trace/migration.h"
+
+static void put_word(PageSender *sender, Stream *s, const RAMBlock *block,
+                     uint64_t page, unsigned type)
+{
+    bool same = sender->last == block;
+
+    stream_put_be64(s, wire_ram_word(page << TM_PAGE_BITS,
+                                     type | (same ? WIRE_RAM_CONTINUE : 0)));
+    if (!same) {
+        stream_put_cstr(s, block->name);
+        sender->last = block;
+    }
+}
+
+static void send_page(PageSender *sender, Stream *s, const RAMBlock *block,
+                      uint64_t page)
+{
+    const uint8_t *host = block->host + (page << TM_PAGE_BITS);
+
+    if (page_encode(host, sender->detect_zero) == PAGE_KIND_ZERO) {
+        trace_page_encode(block->name, page, "zero");
+        put_word(sender, s, block, page, WIRE_RAM_ZERO);
+        stream_put_u8(s, 0);
+        sender->zero_pages++;
+    } else {
+        trace_page_encode(block->name, page, "normal");
+        put_word(sender, s, block, page, WIRE_RAM_PAGE);
+        stream_put_page(s, host, TM_PAGE_BYTES);
+        sender->normal_pages++;
+    }
+}
+
+uint64_t page_send_run(PageSender *sender, Stream *s, const PageRun *run)
+{
+    uint64_t before = stream_bytes(s);
+
+    for (uint64_t i = 0; i < run->npages; i++) {
+        send_page(sender, s, run->block, run->first + i);
+    }
+    trace_page_send(run->block->name, run->first, run->npages,
+                    stream_bytes(s) - before);
+    return stream_bytes(s) - before;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Hop 7: the one place where a page leaves. Puts the records of a run of pages
+ * into a stream: a word with the page's offset and how it travels, the block's
+ * name unless it is that of the record before, and the page.
+ *
+ *   word u64 [cstr block]  0 u8           a page of zeros
+ *   word u64 [cstr block]  4096 bytes     any other page, by reference
+ */
+#ifndef MIGRATION_PAGE_SEND_H
+#define MIGRATION_PAGE_SEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/page-search.h"
+#include "migration/stream.h"
+
+/* One per channel: the other side remembers the last block per channel. */
+typedef struct PageSender {
+    const RAMBlock *last;  /* of the last record, across sections; or NULL */
+    bool detect_zero;
+    uint64_t zero_pages;   /* sent so far */
+    uint64_t normal_pages;
+} PageSender;
+
+/**
+ * page_send_run() - put the records of @run
+ * The pages' dirty bits have been taken; pages may change until the stream is
+ * flushed, which marks them again.
+ * Context: the stream's thread. Errors: stick in the stream.
+ * Returns: bytes put.
+ */
+uint64_t page_send_run(PageSender *sender, Stream *s, const PageRun *run);
+
+#endif
