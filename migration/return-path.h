@@ -34,13 +34,14 @@ bool return_path_wait_pong(ReturnPath *rp, uint32_t token, GError **error);
 /** return_path_acked() - has SWITCHOVER_ACK arrived? Context: any thread. */
 bool return_path_acked(const ReturnPath *rp);
 
-/** return_path_refused() - did the destination itself say that it failed, so
- *  that it will not run the guest? Context: any thread. */
-bool return_path_refused(const ReturnPath *rp);
-
 /** return_path_failed() - has the reader ended with an error, or was SHUT
  *  with an error seen? @error may be NULL. Context: any thread. */
 bool return_path_failed(const ReturnPath *rp, GError **error);
+
+/** return_path_refused() - has the destination said, by SHUT with a value
+ *  other than 0, that it failed? Then it does not run the guest; of one that
+ *  closed without a word nobody knows. Context: any thread. */
+bool return_path_refused(const ReturnPath *rp);
 
 /** return_path_free() - joins the thread: the channel must have been shut
  *  down, or the peer closed. NULL is fine. */

@@ -14,6 +14,7 @@
  *   savevm_complete()               END of every live section
  *   savevm_collect_devices()        big lock: device state into memory
  *   savevm_put_devices()            FULL sections
+ *        from here on the destination may run the guest
  *   savevm_put_end()                end byte, description
  *
  * Every put function fails with the stream's error; the words name the
@@ -109,12 +110,12 @@ bool savevm_complete(SaveVm *sv, Stream *s, GError **error);
  *  Context: big lock, vCPUs stopped. Errors: a device's, named. */
 bool savevm_collect_devices(SaveVm *sv, GError **error);
 
-/** savevm_put_devices() - the FULL sections that were collected; flushes.
- *  Context: no lock. */
+/** savevm_put_devices() - what was collected; flushes. Context: no lock.
+ *  Errors: the stream's; the destination lacks at least the end byte. */
 bool savevm_put_devices(SaveVm *sv, Stream *s, GError **error);
 
-/** savevm_put_end() - end byte and description; flushes. From the first of
- *  these bytes on the destination may run the guest. Context: no lock. */
+/** savevm_put_end() - end byte and description; flushes. Context: no lock.
+ *  Errors: the stream's; the destination may have the end byte already. */
 bool savevm_put_end(SaveVm *sv, Stream *s, GError **error);
 
 #endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The section "ram" on the destination; see ram-load.h.
+ */
+#include "migration/ram-load.h"
+
+#include <inttypes.h>
+
+#include "migration/page-load.h"
+#include "migration/wire.h"
+#include "system/vm.h"
+#include "util/error.h"
+
+struct RamLoad {
+    RAMList *list;
+    PageLoader loader;
+    bool listed;       /* the list of blocks has come */
+};
+
+RamLoad *ram_load_new(Vm *vm)
+{
+    RamLoad *rl = g_new0(RamLoad, 1);
+
+    rl->list = &vm->ram;
+    page_loader_init(&rl->loader, rl->list);
+    return rl;
+}
+
+void ram_load_free(RamLoad *rl)
+{
+    g_free(rl);
+}
+
+uint64_t ram_load_zero_pages(const RamLoad *rl)
+{
+    return rl->loader.zero_pages;
+}
+
+uint64_t ram_load_normal_pages(const RamLoad *rl)
+{
+    return rl->loader.normal_pages;
+}
+
+static bool stream_is_good(Stream *s, GError **error)
+{
+    const GError *cause = stream_error(s);
+
+    if (!cause) {
+        return true;
+    }
+    if (error) {
+        *error = g_error_copy(cause);
+    }
+    return false;
+}
+
+/* One entry of the list; adds its length to @ret_sum. */
+static bool load_list_entry(RamLoad *rl, Stream *s, uint64_t *ret_sum,
+                            GError **error)
+{
+    char name[256];
+    uint64_t length;
+    RAMBlock *block;
+
+    if (!stream_get_cstr(s, name)) {
+        return stream_is_good(s, error);
+    }
+    length = stream_get_be64(s);
+    if (!stream_is_good(s, error)) {
+        return false;
+    }
+    block = ram_list_find(rl->list, name);
+    if (!block) {
+        tm_error_set(error, "unknown RAM block '%s' of 0x%" PRIx64 " bytes",
+                     name, length);
+        return false;
+    }
+    if (block->length != length) {
+        tm_error_set(error, "RAM block '%s' has 0x%" PRIx64 " bytes at the "
+                     "source and 0x%" PRIx64 " here", name, length,
+                     block->length);
+        return false;
+    }
+    *ret_sum += length;
+    return true;
+}
+
+/*
+ * The list has no count: it ends when the lengths add up. Lengths are those of
+ * blocks that exist, so none is zero and the sum grows with every entry.
+ */
+static bool load_list(RamLoad *rl, Stream *s, uint64_t total, GError **error)
+{
+    uint64_t sum = 0;
+
+    if (total > rl->list->total_bytes) {
+        tm_error_set(error, "source has 0x%" PRIx64 " bytes of RAM, this "
+                     "machine 0x%" PRIx64, total, rl->list->total_bytes);
+        return false;
+    }
+    while (sum < total) {
+        if (!load_list_entry(rl, s, &sum, error)) {
+            return false;
+        }
+    }
+    if (sum != total) {
+        tm_error_set(error, "lengths of RAM blocks add up to 0x%" PRIx64
+                     " bytes instead of 0x%" PRIx64, sum, total);
+        return false;
+    }
+    rl->listed = true;
+    return true;
+}
+
+static bool load_page(RamLoad *rl, Stream *s, const WireRamWord *word,
+                      GError **error)
+{
+    if (!rl->listed) {
+        tm_error_set(error, "page record before the list of RAM blocks");
+        return false;
+    }
+    return page_load_record(&rl->loader, s, word, error);
+}
+
+static bool load_record(RamLoad *rl, Stream *s, const WireRamWord *word,
+                        GError **error)
+{
+    switch (word->type) {
+    case WIRE_RAM_MEM_SIZE:
+        return load_list(rl, s, word->offset, error);
+    case WIRE_RAM_ZERO:
+    case WIRE_RAM_PAGE:
+        return load_page(rl, s, word, error);
+    case WIRE_RAM_XBZRLE:
+        tm_error_set(error, "RAM record needs capability 'xbzrle', which is "
+                     "not supported");
+        return false;
+    case WIRE_RAM_MULTIFD_FLUSH:
+        tm_error_set(error, "RAM record needs capability 'multifd', which is "
+                     "not supported");
+        return false;
+    default:
+        tm_error_set(error, "RAM record of unsupported type 0x%x",
+                     word->type);
+        return false;
+    }
+}
+
+static bool load(void *opaque, Stream *s, WireSection type, uint32_t version,
+                 GError **error)
+{
+    RamLoad *rl = opaque;
+    WireRamWord word;
+
+    if (version != WIRE_RAM_VERSION) {
+        tm_error_set(error, "section 'ram' of version %u instead of %d",
+                     version, WIRE_RAM_VERSION);
+        return false;
+    }
+    for (;;) {
+        uint64_t raw = stream_get_be64(s);
+
+        if (!stream_is_good(s, error) ||
+            !wire_ram_word_parse(raw, &word, error)) {
+            return false;
+        }
+        if (word.type == WIRE_RAM_EOS) {
+            return true;
+        }
+        if (!load_record(rl, s, &word, error)) {
+            return false;
+        }
+    }
+}
+
+static const SectionOps ram_load_ops = {
+    .load = load,
+};
+
+LiveSection ram_load_section(RamLoad *rl)
+{
+    return (LiveSection){
+        .name = "ram",
+        .instance = 0,
+        .version = WIRE_RAM_VERSION,
+        .ops = &ram_load_ops,
+        .opaque = rl,
+    };
+}

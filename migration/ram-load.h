@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The section "ram" on the destination: the list of blocks is held against
+ * this machine's, then pages are put into them as they come. Guest memory may
+ * be read by others (qtest) meanwhile.
+ */
+#ifndef MIGRATION_RAM_LOAD_H
+#define MIGRATION_RAM_LOAD_H
+
+#include <glib.h>
+#include <stdint.h>
+
+#include "migration/savevm.h"
+
+typedef struct Vm Vm;
+typedef struct RamLoad RamLoad;
+
+/** ram_load_new() - for one incoming stream. */
+RamLoad *ram_load_new(Vm *vm);
+
+/** ram_load_free() - NULL is fine. */
+void ram_load_free(RamLoad *rl);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(RamLoad, ram_load_free)
+
+/**
+ * ram_load_section() - for the loader's table: name, version and load hook
+ * Errors of the hook: a list of other blocks or lengths than this machine's,
+ * pages before a list, records that are malformed or of a kind that needs a
+ * capability; the words name block and offset. Memory loaded so far stays.
+ */
+LiveSection ram_load_section(RamLoad *rl);
+
+/** ram_load_zero_pages(), ram_load_normal_pages() - loaded so far.
+ *  Context: the loading thread, or after it has ended. */
+uint64_t ram_load_zero_pages(const RamLoad *rl);
+uint64_t ram_load_normal_pages(const RamLoad *rl);
+
+#endif

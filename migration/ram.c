@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The section "ram" on the source; see ram.h. A part ends when its portion of
+ * the bandwidth is used up, after 50 ms, or when nothing is dirty.
+ */
+#include "migration/ram.h"
+
+#include "migration/clear-bmap.h"
+#include "migration/page-search.h"
+#include "migration/page-send.h"
+#include "migration/wire.h"
+#include "system/big-lock.h"
+#include "system/dirty-sync.h"
+#include "system/vm.h"
+#include "util/error.h"
+
+#define RAM_RUN_PAGES 64
+#define RAM_PART_NS (50 * NS_PER_MS)
+
+struct RamSave {
+    RamSaveConfig config;
+    RAMList *list;
+    MemoryMap *map;
+    PageSearch search;
+    PageSender sender;
+    ClearBmap *clear;          /* one per block, by its index */
+    unsigned n_clear;
+    uint64_t remaining_pages;
+    uint64_t taken_pages;
+    uint64_t charged_bytes;    /* of the stream, to the rate limit */
+    bool down;
+};
+
+RamSave *ram_save_new(const RamSaveConfig *config, GError **error)
+{
+    g_autoptr(RamSave) rs = g_new0(RamSave, 1);
+
+    rs->config = *config;
+    rs->list = &config->vm->ram;
+    rs->map = config->vm->map;
+    rs->sender.detect_zero = config->detect_zero;
+    page_search_init(&rs->search, rs->list, DIRTY_CLIENT_MIGRATION);
+    rs->clear = g_new0(ClearBmap, rs->list->blocks->len);
+    for (; rs->n_clear < rs->list->blocks->len; rs->n_clear++) {
+        RAMBlock *block = g_ptr_array_index(rs->list->blocks, rs->n_clear);
+
+        if (!clear_bmap_init(&rs->clear[rs->n_clear], block->npages,
+                             config->clear_shift, error)) {
+            return NULL;
+        }
+    }
+    migration_stat_set(&config->stats->total_bytes, rs->list->total_bytes);
+    return g_steal_pointer(&rs);
+}
+
+void ram_save_free(RamSave *rs)
+{
+    if (!rs) {
+        return;
+    }
+    for (unsigned i = 0; i < rs->n_clear; i++) {
+        clear_bmap_done(&rs->clear[i]);
+    }
+    g_free(rs->clear);
+    g_free(rs);
+}
+
+uint64_t ram_save_remaining(const RamSave *rs)
+{
+    return rs->remaining_pages;
+}
+
+void ram_save_set_down(RamSave *rs)
+{
+    rs->down = true;
+}
+
+static void set_remaining(RamSave *rs, uint64_t npages)
+{
+    rs->remaining_pages = npages;
+    migration_stat_set(&rs->config.stats->remaining_pages, npages);
+}
+
+static uint64_t count_dirty(const RamSave *rs)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < rs->list->blocks->len; i++) {
+        n += dirty_bitmap_count(g_ptr_array_index(rs->list->blocks, i),
+                                DIRTY_CLIENT_MIGRATION);
+    }
+    return n;
+}
+
+/* The half of the balance that this room can see. */
+static void check_balance(const RamSave *rs)
+{
+#ifdef TM_DEBUG_CHECKS
+    g_assert_cmpuint(rs->taken_pages, ==,
+                     rs->sender.zero_pages + rs->sender.normal_pages);
+#endif
+}
+
+bool ram_save_sync(RamSave *rs, RamSync *ret, GError **error)
+{
+    int64_t start_ns = clock_now_ns(rs->config.clock);
+    uint64_t before = rs->remaining_pages;
+
+    g_assert(big_lock_is_held());
+    check_balance(rs);
+    if (!dirty_sync_round(rs->map, error)) {
+        g_prefix_error(error, "dirty sync failed: ");
+        return false;
+    }
+    for (unsigned i = 0; i < rs->n_clear; i++) {
+        clear_bmap_arm(&rs->clear[i]);
+    }
+    set_remaining(rs, count_dirty(rs));
+    ret->dirty_pages = rs->remaining_pages;
+    ret->new_pages = ret->dirty_pages > before ? ret->dirty_pages - before : 0;
+    ret->time_ns = clock_now_ns(rs->config.clock) - start_ns;
+    migration_stat_add(&rs->config.stats->sync_count, 1);
+    migration_stat_add(&rs->config.stats->sync_ns, ret->time_ns);
+    return true;
+}
+
+/* Take the bits of the run; it ends before a bit that is not set any more. */
+static void take_run(RamSave *rs, PageRun *run)
+{
+    uint64_t n = 0;
+
+    while (n < run->npages &&
+           dirty_bitmap_take(run->block, DIRTY_CLIENT_MIGRATION,
+                             run->first + n)) {
+        n++;
+    }
+    run->npages = n;
+    rs->taken_pages += n;
+}
+
+static void account_run(RamSave *rs, uint64_t npages, uint64_t bytes)
+{
+    MigrationCounters *stats = rs->config.stats;
+
+    set_remaining(rs, rs->remaining_pages > npages
+                          ? rs->remaining_pages - npages : 0);
+    migration_stat_set(&stats->taken_pages, rs->taken_pages);
+    migration_stat_set(&stats->zero_pages, rs->sender.zero_pages);
+    migration_stat_set(&stats->normal_pages, rs->sender.normal_pages);
+    migration_stat_add(rs->down ? &stats->downtime_bytes
+                                : &stats->precopy_bytes, bytes);
+}
+
+/*
+ * The law in one function: clear, then take, then read and send.
+ * Returns: 1 if a run was sent, 0 if nothing is dirty, -1 with @error.
+ */
+static int send_next_run(RamSave *rs, Stream *s, uint64_t max_pages,
+                         GError **error)
+{
+    PageRun run;
+    uint64_t bytes, clears = 0;
+
+    if (!page_search_next(&rs->search, max_pages, &run)) {
+        set_remaining(rs, count_dirty(rs));
+        return 0;
+    }
+    if (!clear_bmap_before_read(&rs->clear[run.index], rs->map, run.block,
+                                run.first, run.npages, &clears, error)) {
+        g_prefix_error(error, "cannot clear dirty log of RAM block '%s': ",
+                       run.block->name);
+        return -1;
+    }
+    migration_stat_add(&rs->config.stats->chunk_clears, clears);
+    take_run(rs, &run);
+    if (run.npages > 0) {
+        bytes = page_send_run(&rs->sender, s, &run);
+        account_run(rs, run.npages, bytes);
+    }
+    return 1;
+}
+
+static bool may_go_on(const RamSave *rs, Stream *s, GError **error)
+{
+    if (stream_error(s)) {
+        if (error) {
+            *error = g_error_copy(stream_error(s));
+        }
+        return false;
+    }
+    if (__atomic_load_n(rs->config.stop, __ATOMIC_RELAXED)) {
+        tm_error_set(error, "migration was cancelled");
+        return false;
+    }
+    return true;
+}
+
+static bool put_setup(void *opaque, Stream *s, GError **error)
+{
+    RamSave *rs = opaque;
+
+    stream_put_be64(s, wire_ram_word(rs->list->total_bytes,
+                                     WIRE_RAM_MEM_SIZE));
+    for (unsigned i = 0; i < rs->list->blocks->len; i++) {
+        const RAMBlock *block = g_ptr_array_index(rs->list->blocks, i);
+
+        stream_put_cstr(s, block->name);
+        stream_put_be64(s, block->length);
+    }
+    stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
+    rs->charged_bytes = stream_bytes(s);
+    return may_go_on(rs, s, error);
+}
+
+static uint64_t pending_bytes(void *opaque, bool exact)
+{
+    RamSave *rs = opaque;
+
+    /* The dirty log is looked at by ram_save_sync(), which can fail. */
+    if (exact) {
+        set_remaining(rs, count_dirty(rs));
+    }
+    return rs->remaining_pages << TM_PAGE_BITS;
+}
+
+/* Everything put since the last charge, headers of sections included. */
+static void charge(RamSave *rs, Stream *s)
+{
+    rate_limit_spend(rs->config.limit, stream_bytes(s) - rs->charged_bytes);
+    rs->charged_bytes = stream_bytes(s);
+}
+
+static int iterate(void *opaque, Stream *s, GError **error)
+{
+    RamSave *rs = opaque;
+    int64_t end_ns = clock_now_ns(rs->config.clock) + RAM_PART_NS;
+    uint64_t npages;
+    int rc = 1;
+
+    charge(rs, s);
+    while ((npages = rate_limit_pages(rs->config.limit, RAM_RUN_PAGES)) > 0) {
+        rc = send_next_run(rs, s, npages, error);
+        charge(rs, s);
+        if (rc <= 0 || !may_go_on(rs, s, NULL) ||
+            clock_now_ns(rs->config.clock) >= end_ns) {
+            break;
+        }
+    }
+    stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
+    if (rc < 0 || !may_go_on(rs, s, error)) {
+        return -1;
+    }
+    return rc == 0;
+}
+
+static bool complete(void *opaque, Stream *s, GError **error)
+{
+    RamSave *rs = opaque;
+    int rc;
+
+    while ((rc = send_next_run(rs, s, RAM_RUN_PAGES, error)) > 0) {
+        if (!may_go_on(rs, s, error)) {
+            return false;
+        }
+    }
+    check_balance(rs);
+    stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
+    return rc == 0 && may_go_on(rs, s, error);
+}
+
+static const SectionOps ram_save_ops = {
+    .setup = put_setup,
+    .pending = pending_bytes,
+    .iterate = iterate,
+    .complete = complete,
+};
+
+LiveSection ram_save_section(RamSave *rs)
+{
+    return (LiveSection){
+        .name = "ram",
+        .instance = 0,
+        .version = WIRE_RAM_VERSION,
+        .ops = &ram_save_ops,
+        .opaque = rs,
+    };
+}
