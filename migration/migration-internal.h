@@ -5,9 +5,9 @@
  * "current" one.
  *
  * Threads: the monitor's commands run in the main thread under the big lock;
- * an outgoing migration has one thread of its own, from migration_start() to
- * its end; an incoming one has another (incoming.c). Each field says who may
- * touch it.
+ * an outgoing migration has one thread of its own, from the moment the channel
+ * is connected to the end; an incoming one has another (incoming.c). Each
+ * field says who may touch it.
  */
 #ifndef MIGRATION_MIGRATION_INTERNAL_H
 #define MIGRATION_MIGRATION_INTERNAL_H
@@ -18,18 +18,21 @@
 
 #include "io/address.h"
 #include "io/channel.h"
+#include "io/connect.h"
 #include "migration/migration-state.h"
 #include "migration/migration-stats.h"
 #include "migration/migration.h"
 #include "migration/options.h"
+#include "migration/rate-limit.h"
 #include "migration/stream.h"
 #include "qapi/qapi-types.h"
+#include "system/dirty-sync.h"
 #include "system/vm.h"
 #include "util/clock.h"
 
 typedef struct MigrationIncoming MigrationIncoming; /* incoming.h */
 typedef struct RamSave RamSave;                     /* ram.h */
-typedef struct RateLimit RateLimit;                 /* rate-limit.h */
+typedef struct Precopy Precopy;                     /* precopy.h */
 typedef struct ReturnPath ReturnPath;               /* return-path.h */
 typedef struct SaveVm SaveVm;                       /* savevm.h */
 
@@ -40,36 +43,53 @@ struct Migration {
     MigrationObserver observer;
     void *observer_opaque;
     MigrationOptions options;   /* big lock; the numbers are atomic */
+    ChannelEnv channel_env;      /* what addresses may refer to */
     MigrationIncoming *incoming; /* made and freed with the job */
 
     /* Outgoing. */
     MigrationState state;       /* changed under the big lock */
-    MigrationStats stats;       /* see migration-stats.h */
-    ChannelAddress *address;    /* where to; set by migration_start() */
-    GThread *thread;            /* big lock; joined by the next start */
-    GError *error;              /* big lock; why it failed */
-    GCancellable *cancellable;  /* ends a connect that is under way */
-    Channel *channel;           /* big lock for the pointer; a shutdown by
-                                   another thread is what cancels I/O */
-    /* Asked of the thread; atomic. */
-    bool cancel;                /* leave at the next opportunity */
+    MigrationCounters stats;    /* see migration-stats.h */
+    bool cancel;                /* atomic; the thread is to leave soon */
 
-    /* Only the migration thread touches these. */
+    /* Big lock. */
+    ChannelAddress *address;    /* where to */
+    ConnectJob *connecting;     /* main thread only; NULL once connected */
+    GThread *thread;            /* joined by whoever needs it gone */
+    Channel *channel;           /* the thread's, from connected to closed; a
+                                   shutdown by others is what wakes it */
+    GError *error;              /* why it failed */
+    GCond wake;                 /* migrate-continue, or cancel */
+    DirtyClearStats clears_before; /* when it began */
+    bool go_on;                 /* migrate-continue was given */
+    bool log_started;
+    bool vm_stopped;            /* by us, for the switch-over */
+    RunState vm_old_state;      /* before that */
+    bool handover_begun;        /* the end byte may be on its way: from here
+                                   on the other side may run */
+
+    /* The migration thread's own, from its start to its end. */
     Stream *out;
     SaveVm *savevm;
     RamSave *ram;
-    RateLimit *limit;
+    RateLimit limit;
+    Precopy *precopy;
     ReturnPath *return_path;    /* NULL without the capability */
-
-    /* Big lock. */
-    GCond wake;                 /* migrate-continue, or cancel */
-    bool go_on;                 /* migrate-continue was given */
-    bool vm_stopped;            /* by us, for the switch-over */
-    RunState vm_old_state;      /* before that; what the stream carries */
-    bool log_started;
-    bool handover_begun;        /* the end byte may be on its way: from here
-                                   on the other side may run */
 };
+
+/**
+ * migration_connected() - what transport_connect() ends in
+ * @channel: the job's from now on; NULL if @error says why there is none
+ * Context: main thread, big lock.
+ */
+void migration_connected(Migration *m, Channel *channel, const GError *error);
+
+/** migration_start_channel() - as migration_start(), to a channel that is open
+ *  already, and is never a file. A reference is taken. */
+bool migration_start_channel(Migration *m, Channel *channel, GError **error);
+
+/** migration_note_clears() - bring the counters of clears up to date.
+ *  Context: big lock, while the job runs or just ends. */
+void migration_note_clears(Migration *m);
 
 /** migration_should_stop() - cancelled, asked by long loops.
  *  Context: any thread. */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "io/address.h"
+#include "io/connect.h"
 #include "qapi/qapi-types.h"
 
 typedef struct Vm Vm;
@@ -29,6 +30,10 @@ Migration *migration_new(Vm *vm, const MigrationObserver *observer,
 /** migration_free() - cancels and joins whatever runs. Context: main thread,
  *  big lock. */
 void migration_free(Migration *m);
+
+/** migration_set_channel_env() - what addresses may refer to: file descriptors
+ *  that clients have passed. @env: copied. Context: start-up. */
+void migration_set_channel_env(Migration *m, const ChannelEnv *env);
 
 /**
  * migration_set_global() - -global migration.NAME=VALUE: a property
@@ -53,17 +58,27 @@ MigrationParameters *migration_get_parameters(const Migration *m);
 
 /**
  * migration_start() - begin an outgoing migration
- * @channel: NULL-checked by the caller; ownership is taken if a "fd:" name
- *           was resolved (the monitor resolves names)
+ * @address: copied
  * Returns at once; a refused connection fails the job later, not this call.
- * Context: big lock. Errors: blockers, a job already runs, wrong run state,
- * capabilities that the transport cannot serve.
+ * Context: main thread, big lock.
+ * Errors:  blockers, a job already runs, wrong run state, capabilities that
+ *          the transport cannot serve: nothing has happened. What can be
+ *          opened at once (a file, a command, a descriptor) and cannot be:
+ *          the job has failed as well.
  */
 bool migration_start(Migration *m, const ChannelAddress *address,
                      GError **error);
-/** migration_cancel() - idle or finished: nothing. Context: big lock. */
+/**
+ * migration_cancel() - give up; the machine goes on here
+ * Returns at once. Idle or finished: nothing. Once the end of the stream is
+ * on its way the other side may run: then the channel is shut down, and how
+ * the job ends is what docs/devel/errors.md says about the hand-over.
+ * Context: main thread, big lock.
+ */
 void migration_cancel(Migration *m);
-/** migration_continue() - leave @state (pre-switchover). */
+/** migration_continue() - leave @state (pre-switchover).
+ *  Context: big lock. Errors: the job is not in @state, or that is no state
+ *  in which it waits. */
 bool migration_continue(Migration *m, MigrationStatus state, GError **error);
 
 /** migration_incoming_defer() - -incoming defer */

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Auto-converge: hold the vCPUs back when the guest dirties memory faster than
+ * it can be sent, further each time it does not help.
+ */
+#ifndef MIGRATION_CPU_THROTTLE_H
+#define MIGRATION_CPU_THROTTLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Migration Migration;
+
+/*
+ * With auto-converge on, a round is cut short by a sync after this time: a
+ * pass over a large guest takes minutes, and whether throttling helps has to
+ * be known sooner.
+ */
+#define CPU_THROTTLE_SYNC_NS INT64_C(5000000000)
+
+/**
+ * cpu_throttle_raise() - one step further, by the job's parameters
+ * @dirty_bytes: dirtied while the last rounds sent @sent_bytes
+ * Context: migration thread.
+ */
+void cpu_throttle_raise(Migration *m, uint64_t dirty_bytes,
+                        uint64_t sent_bytes);
+
+/** cpu_throttle_end() - let the vCPUs run freely. Context: any thread. */
+void cpu_throttle_end(Migration *m);
+
+/** cpu_throttle_sync_due() - is it time for a sync out of turn?
+ *  @since_sync_ns: since the last one. Context: migration thread. */
+bool cpu_throttle_sync_due(const Migration *m, int64_t since_sync_ns);
+
+#endif

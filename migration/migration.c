@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The outgoing job: start, connect, run in a thread, cancel, end. What the
+ * thread does is precopy.c's and switchover.c's; what a query sees is
+ * migration-query.c's.
+ *
+ * The end is one critical section of the big lock: logging off, run state,
+ * status. After it the thread needs nothing any more, so that whoever holds
+ * the lock may join it.
+ */
+#include "migration/migration.h"
+
+#include "migration/blocker.h"
+#include "migration/cpu-throttle.h"
+#include "migration/incoming.h"
+#include "migration/migration-internal.h"
+#include "migration/precopy.h"
+#include "migration/ram.h"
+#include "migration/return-path.h"
+#include "migration/savevm.h"
+#include "migration/switchover.h"
+#include "migration/transport.h"
+#include "system/big-lock.h"
+#include "system/dirty-sync.h"
+#include "util/error.h"
+
+Migration *migration_new(Vm *vm, const MigrationObserver *observer,
+                         void *opaque)
+{
+    Migration *m = g_new0(Migration, 1);
+
+    m->vm = vm;
+    m->clock = clock_new_host();
+    m->observer = *observer;
+    m->observer_opaque = opaque;
+    migration_options_init(&m->options);
+    migration_state_init(&m->state, MIGRATION_ROLE_OUTGOING, observer, opaque);
+    migration_stats_init(&m->stats);
+    g_cond_init(&m->wake);
+    m->incoming = incoming_new(m);
+    return m;
+}
+
+void migration_free(Migration *m)
+{
+    GThread *thread;
+
+    if (!m) {
+        return;
+    }
+    migration_cancel(m);
+    thread = g_steal_pointer(&m->thread);
+    if (thread) {
+        big_unlock(); /* it needs the lock to get to its end */
+        g_thread_join(thread);
+        big_lock();
+    }
+    incoming_free(m->incoming);
+    g_clear_error(&m->error);
+    channel_address_free(m->address);
+    g_cond_clear(&m->wake);
+    migration_stats_done(&m->stats);
+    clock_free(m->clock);
+    g_free(m);
+}
+
+void migration_set_channel_env(Migration *m, const ChannelEnv *env)
+{
+    m->channel_env = *env;
+}
+
+bool migration_is_running(const Migration *m)
+{
+    return migration_status_is_running(migration_state_get(&m->state));
+}
+
+/*
+ * The last act, under the big lock: @error is NULL if the guest was handed
+ * over. Whoever cannot be sure that the destination does not run stays
+ * stopped.
+ */
+static void end_locked(Migration *m, const GError *error)
+{
+    bool cancelled =
+        migration_state_get(&m->state) == MIGRATION_STATUS_CANCELLING;
+    MigrationStatus end = !error      ? MIGRATION_STATUS_COMPLETED
+                          : cancelled ? MIGRATION_STATUS_CANCELLED
+                                      : MIGRATION_STATUS_FAILED;
+
+    cpu_throttle_end(m);
+    if (m->log_started) {
+        migration_note_clears(m);
+        dirty_log_stop(m->vm->map, DIRTY_CLIENT_MIGRATION);
+        m->log_started = false;
+    }
+    if (!error || m->handover_begun) {
+        runstate_set(m->vm, RUN_STATE_POSTMIGRATE);
+    } else {
+        switchover_undo(m);
+    }
+    if (end == MIGRATION_STATUS_FAILED) {
+        m->error = g_error_copy(error);
+    }
+    migration_stat_set(&m->stats.end_ns, clock_now_ns(m->clock));
+    migration_state_change(&m->state, migration_state_get(&m->state), end);
+}
+
+/* What only the thread used. */
+static void free_work(Migration *m)
+{
+    g_clear_pointer(&m->out, stream_free);
+    g_clear_pointer(&m->return_path, return_path_free);
+    g_clear_pointer(&m->precopy, precopy_free);
+    g_clear_pointer(&m->savevm, savevm_free);
+    g_clear_pointer(&m->ram, ram_save_free);
+}
+
+static void end_thread(Migration *m, GError *error)
+{
+    Channel *channel;
+
+    if (error && m->handover_begun) {
+        g_prefix_error(&error, "the destination may run the guest, the "
+                       "source stays stopped: ");
+    }
+    channel_shutdown(m->channel); /* wakes the return path's reader */
+    free_work(m);
+    channel_close(m->channel, NULL);
+    big_lock();
+    channel = g_steal_pointer(&m->channel);
+    end_locked(m, error);
+    big_unlock();
+    channel_unref(channel);
+    g_clear_error(&error);
+}
+
+static gpointer migration_thread(gpointer opaque)
+{
+    Migration *m = opaque;
+    GError *error = NULL;
+
+    m->precopy = precopy_new(m);
+    m->out = stream_new_output(m->channel);
+    if (precopy_setup(m->precopy, &error) && precopy_run(m->precopy, &error)) {
+        switchover_run(m, &error);
+    }
+    end_thread(m, error);
+    return NULL;
+}
+
+void migration_connected(Migration *m, Channel *channel, const GError *error)
+{
+    if (!channel) {
+        end_locked(m, error);
+        return;
+    }
+    m->channel = channel;
+    m->thread = g_thread_new("migration", migration_thread, m);
+}
+
+static bool check_run_state(const Migration *m, GError **error)
+{
+    switch (runstate_get(m->vm)) {
+    case RUN_STATE_INMIGRATE:
+        tm_error_set(error, "the guest waits for an incoming migration");
+        return false;
+    case RUN_STATE_POSTMIGRATE:
+        tm_error_set(error, "the guest was handed over by an earlier "
+                     "migration; 'cont' takes it back");
+        return false;
+    default:
+        return true;
+    }
+}
+
+static bool check_start(const Migration *m, const ChannelAddress *address,
+                        GError **error)
+{
+    g_auto(GStrv) blockers = migration_blockers(m->vm->vmstate);
+
+    if (migration_is_running(m)) {
+        tm_error_set(error, "a migration is in progress already");
+        return false;
+    }
+    if (!check_run_state(m, error)) {
+        return false;
+    }
+    if (blockers[0]) {
+        g_autofree char *reasons = g_strjoinv("; ", blockers);
+
+        tm_error_set(error, "migration is blocked: %s", reasons);
+        return false;
+    }
+    return !address || transport_check(address, &m->options, error);
+}
+
+static void begin(Migration *m, const ChannelAddress *address)
+{
+    if (m->thread) {
+        g_thread_join(g_steal_pointer(&m->thread)); /* it has ended */
+    }
+    g_clear_error(&m->error);
+    g_clear_pointer(&m->address, channel_address_free);
+    m->address = address ? channel_address_copy(address) : NULL;
+    m->go_on = false;
+    m->vm_stopped = false;
+    m->handover_begun = false;
+    __atomic_store_n(&m->cancel, false, __ATOMIC_RELAXED);
+    migration_stats_reset(&m->stats, clock_now_ns(m->clock));
+    dirty_clear_stats(m->vm->map, &m->clears_before);
+    migration_state_change(&m->state, migration_state_get(&m->state),
+                           MIGRATION_STATUS_SETUP);
+}
+
+bool migration_start(Migration *m, const ChannelAddress *address,
+                     GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (!check_start(m, address, error)) {
+        return false;
+    }
+    begin(m, address);
+    if (!transport_connect(m, &why)) {
+        end_locked(m, why);
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+    }
+    return true;
+}
+
+bool migration_start_channel(Migration *m, Channel *channel, GError **error)
+{
+    if (!check_start(m, NULL, error)) {
+        return false;
+    }
+    begin(m, NULL);
+    migration_connected(m, channel_ref(channel), NULL);
+    return true;
+}
+
+void migration_cancel(Migration *m)
+{
+    MigrationStatus status = migration_state_get(&m->state);
+
+    if (!migration_status_is_running(status) ||
+        status == MIGRATION_STATUS_CANCELLING) {
+        return;
+    }
+    if (m->handover_begun) {
+        channel_shutdown(m->channel);
+        return;
+    }
+    migration_state_change(&m->state, status, MIGRATION_STATUS_CANCELLING);
+    __atomic_store_n(&m->cancel, true, __ATOMIC_RELAXED);
+    g_cond_broadcast(&m->wake);
+    if (transport_cancel(m)) {
+        g_autoptr(GError) error = NULL;
+
+        tm_error_set(&error, "migration was cancelled");
+        end_locked(m, error);
+    } else if (m->channel) {
+        channel_shutdown(m->channel);
+    }
+}
+
+bool migration_continue(Migration *m, MigrationStatus state, GError **error)
+{
+    MigrationStatus now = migration_state_get(&m->state);
+
+    if (state != MIGRATION_STATUS_PRE_SWITCHOVER || now != state) {
+        tm_error_set(error, "migration is in state '%s', not waiting in '%s'",
+                     MigrationStatus_str(now), MigrationStatus_str(state));
+        return false;
+    }
+    m->go_on = true;
+    g_cond_broadcast(&m->wake);
+    return true;
+}
