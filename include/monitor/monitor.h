@@ -59,13 +59,11 @@ void monitors_free(Monitors *monitors);
 
 /**
  * monitor_add_qmp() - speak QMP on a chardev
- * @chr:    gets a greeting whenever a client comes
- * @pretty: indent what is sent
+ * @chr: gets a greeting whenever a client comes
  * Context: main thread.
  * Errors:  the chardev has a frontend already.
  */
-bool monitor_add_qmp(Monitors *monitors, Chardev *chr, bool pretty,
-                     GError **error);
+bool monitor_add_qmp(Monitors *monitors, Chardev *chr, GError **error);
 
 /**
  * monitor_add_hmp() - talk to a person on a chardev
