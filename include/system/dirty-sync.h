@@ -14,7 +14,8 @@
 
 #include "system/memory-map.h"
 
-/* Since the client was started; read with dirty_sync_stats(). */
+/* Since the migration client was started last, or, while it is not on, since
+ * logging began; read with dirty_sync_stats(). */
 typedef struct DirtySyncStats {
     uint64_t rounds;
     uint64_t fetched_pages;  /* bits reported by accelerators */
@@ -34,29 +35,39 @@ typedef struct DirtySyncStats {
 bool dirty_log_start(MemoryMap *map, DirtyClient client, bool all_ones,
                      GError **error);
 
-/** dirty_log_stop() - a client goes off; off already: nothing.
- *  Context: big lock; not in the blackout of a migration. */
+/**
+ * dirty_log_stop() - a client goes off and its bits are forgotten
+ * The listeners' log_stop follows if it was the last one. Off already: nothing.
+ * Context: big lock; not in the blackout of a migration (it costs a change of
+ *          every memory slot).
+ */
 void dirty_log_stop(MemoryMap *map, DirtyClient client);
 
 /**
  * dirty_sync_round() - fetch and merge everything, once
  * Complete only if no vCPU is in guest mode: the last round of a migration
  * comes after all of them have left it.
+ * In builds with debug checks, asserts the balance of every bitmap.
  * Context: big lock.
- * Errors:  a listener's log_sync; what was not merged comes again.
+ * Errors:  the first of a listener's log_sync, the others are called still;
+ *          what was not merged comes again.
  */
 bool dirty_sync_round(MemoryMap *map, GError **error);
 
 /**
  * dirty_sync_merge() - called by log_sync hooks with what they fetched
  * @s:     the section, or a part of it that begins at bit 0 of @words
- * @words: one bit per page of @s
- * Context: within log_sync (or region_del); any listener lock may be held.
+ * @words: one bit per page of @s; bits beyond are ignored; the caller's own
+ * The bits stand in the bitmap of every client that is on when this returns:
+ * only then may the accelerator be told to forget them.
+ * Context: any thread, any listener lock may be held; meant for log_sync and
+ *          region_del.
  */
 void dirty_sync_merge(MemoryMap *map, const MemorySection *s,
                       const uint64_t *words);
 
-/** dirty_sync_stats() - a copy. Context: any thread. */
+/** dirty_sync_stats() - a copy; beside a round its numbers need not agree.
+ *  Context: any thread. */
 void dirty_sync_stats(MemoryMap *map, DirtySyncStats *ret);
 
 /* CLEAR calls of the accelerators; what query-migrate shows of them. */

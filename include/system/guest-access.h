@@ -16,6 +16,9 @@
 
 /**
  * guest_read(), guest_write(), guest_memset() - by guest-physical address
+ * A range may span windows of several blocks. 1, 2, 4 or 8 bytes at an address
+ * of their own alignment are one single access; longer ranges have no order
+ * within. Bytes written are marked dirty for every client, page by page.
  * Context: any thread, lock-free against vCPUs; may race with them as DMA does.
  * Returns: the number of bytes accessed from the start, = @len on success;
  *          less where the range meets a hole, I/O or (writes) read-only RAM.
@@ -30,8 +33,9 @@ uint64_t guest_memset(MemoryMap *map, uint64_t gpa, uint8_t value,
  * guest_load_page() - the incoming side's writer; does not mark
  * @page: index in the block, < npages
  * @data: 4096 bytes, or NULL for a page of zeros (which is then written only
- *        if the page is not zero already, so that holes stay holes)
- * Context: the loading thread; the guest does not run.
+ *        if the page is not zero already, so that holes of anonymous memory
+ *        stay holes)
+ * Context: a loading thread, one per page at a time; the guest does not run.
  */
 void guest_load_page(RAMBlock *block, uint64_t page, const void *data);
 

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Hop 2 of the data's way: what accelerators know comes into the bitmaps of
+ * all clients; and the switch that makes accelerators log at all.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "system/dirty-bitmap.h"
+#include "system/memory-map-int.h"
+#include "trace/system.h"
+#include "util/bitmap.h"
+
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void stat_add(uint64_t *counter, uint64_t n)
+{
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
+static void stat_set(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, n, __ATOMIC_RELAXED);
+}
+
+static uint64_t stat_get(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static bool any_client(const MemoryMap *map)
+{
+    return __atomic_load_n(&map->ram->clients, __ATOMIC_RELAXED) != 0;
+}
+
+static void reset_stats(MemoryMap *map)
+{
+    stat_set(&map->sync.rounds, 0);
+    stat_set(&map->sync.fetched_pages, 0);
+    stat_set(&map->sync.new_pages, 0);
+    stat_set(&map->sync.last_new_pages, 0);
+    stat_set(&map->sync.time_ns, 0);
+    stat_set(&map->sync.last_time_ns, 0);
+}
+
+bool dirty_log_start(MemoryMap *map, DirtyClient client, bool all_ones,
+                     GError **error)
+{
+    bool first = !any_client(map);
+
+    if (!dirty_client_start(map->ram, client, all_ones, error)) {
+        return false;
+    }
+    if (first && !memory_listeners_log_start(map, error)) {
+        dirty_client_stop(map->ram, client);
+        return false;
+    }
+    if (first || client == DIRTY_CLIENT_MIGRATION) {
+        reset_stats(map);
+    }
+    trace_dirty_log(map->ram->clients);
+    return true;
+}
+
+void dirty_log_stop(MemoryMap *map, DirtyClient client)
+{
+    if (!dirty_client_is_on(map->ram, client)) {
+        return;
+    }
+    dirty_client_stop(map->ram, client);
+    if (!any_client(map)) {
+        memory_listeners_log_stop(map);
+    }
+    trace_dirty_log(map->ram->clients);
+}
+
+/* In debug builds: what went in and out of every bitmap explains what is in
+ * it. A failure is our own bug, and lost pages; better no guest than that. */
+static void check_balance(const MemoryMap *map)
+{
+#ifdef TM_DEBUG_CHECKS
+    for (int c = 0; c < DIRTY_CLIENT_MAX; c++) {
+        for (guint i = 0; dirty_client_is_on(map->ram, c) &&
+             i < map->ram->blocks->len; i++) {
+            g_autoptr(GError) error = NULL;
+
+            dirty_balance_check(g_ptr_array_index(map->ram->blocks, i), c,
+                                &error);
+            g_assert_no_error(error);
+        }
+    }
+#endif
+}
+
+bool dirty_sync_round(MemoryMap *map, GError **error)
+{
+    uint64_t begin_ns = now_ns();
+    uint64_t fetched = stat_get(&map->sync.fetched_pages);
+    uint64_t fresh = stat_get(&map->sync.new_pages);
+    bool ok = memory_listeners_log_sync(map, NULL, error);
+    uint64_t time_ns = now_ns() - begin_ns;
+
+    check_balance(map);
+    fetched = stat_get(&map->sync.fetched_pages) - fetched;
+    fresh = stat_get(&map->sync.new_pages) - fresh;
+    stat_add(&map->sync.rounds, 1);
+    stat_set(&map->sync.last_new_pages, fresh);
+    stat_add(&map->sync.time_ns, time_ns);
+    stat_set(&map->sync.last_time_ns, time_ns);
+    trace_dirty_sync(stat_get(&map->sync.rounds), fetched, fresh, time_ns);
+    return ok;
+}
+
+void dirty_sync_merge(MemoryMap *map, const MemorySection *s,
+                      const uint64_t *words)
+{
+    uint64_t fresh[DIRTY_CLIENT_MAX] = { 0 };
+    uint64_t first = s->offset >> TM_PAGE_BITS;
+    uint64_t npages = s->size >> TM_PAGE_BITS;
+    uint64_t set = dirty_bitmap_or_words(map->ram, s->block, first, words,
+                                         npages, fresh);
+
+    stat_add(&map->sync.fetched_pages, set);
+    stat_add(&map->sync.new_pages, fresh[DIRTY_CLIENT_MIGRATION]);
+    trace_dirty_merge(s->block->name, first, npages, set,
+                      fresh[DIRTY_CLIENT_MIGRATION]);
+}
+
+void dirty_sync_stats(MemoryMap *map, DirtySyncStats *ret)
+{
+    ret->rounds = stat_get(&map->sync.rounds);
+    ret->fetched_pages = stat_get(&map->sync.fetched_pages);
+    ret->new_pages = stat_get(&map->sync.new_pages);
+    ret->last_new_pages = stat_get(&map->sync.last_new_pages);
+    ret->time_ns = stat_get(&map->sync.time_ns);
+    ret->last_time_ns = stat_get(&map->sync.last_time_ns);
+}
+
+void dirty_clear_account(MemoryMap *map, const DirtyClearStats *add)
+{
+    stat_add(&map->clear.calls, add->calls);
+    stat_add(&map->clear.pages, add->pages);
+    stat_add(&map->clear.span_pages, add->span_pages);
+    stat_add(&map->clear.time_ns, add->time_ns);
+}
+
+void dirty_clear_stats(MemoryMap *map, DirtyClearStats *ret)
+{
+    ret->calls = stat_get(&map->clear.calls);
+    ret->pages = stat_get(&map->clear.pages);
+    ret->span_pages = stat_get(&map->clear.span_pages);
+    ret->time_ns = stat_get(&map->clear.time_ns);
+}
