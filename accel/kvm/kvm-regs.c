@@ -144,8 +144,8 @@ static bool get_sregs(KvmVcpu *kv, X86CpuState *s, GError **error)
     return true;
 }
 
-/* Read first: CR8 is the APIC's, and an interrupt in flight travels with the
- * events. */
+/* Read first: CR8 and the APIC's base are the APIC's to set, and an interrupt
+ * in flight travels with the events. */
 static bool set_sregs(KvmVcpu *kv, const X86CpuState *s, GError **error)
 {
     bool v8086 = s->rflags & X86_FLAGS_VM;
@@ -172,7 +172,6 @@ static bool set_sregs(KvmVcpu *kv, const X86CpuState *s, GError **error)
     sregs.cr3 = s->cr3;
     sregs.cr4 = s->cr4;
     sregs.efer = s->efer;
-    sregs.apic_base = s->apic_base;
     memset(sregs.interrupt_bitmap, 0, sizeof(sregs.interrupt_bitmap));
     return kvm_vcpu_ioctl(kv, KVM_SET_SREGS, &sregs, "KVM_SET_SREGS", error);
 }

@@ -18,6 +18,7 @@ typedef struct Kept {
     uint32_t tsc_khz, xsave_size, n_msrs;
     uint8_t *xsave;
     X86Msr *msrs;
+    struct X86CpuWire *wire;
 } Kept;
 
 static void put_segment(X86Segment *seg, uint32_t selector, uint64_t base,
@@ -77,6 +78,7 @@ static void restore_kept(X86CpuState *s, const Kept *kept)
     }
     s->n_msrs = kept->n_msrs;
     s->msrs = kept->msrs;
+    s->wire = kept->wire;
 }
 
 void x86_cpu_reset(X86CpuState *state)
@@ -85,6 +87,7 @@ void x86_cpu_reset(X86CpuState *state)
         .apic_base = state->apic_base, .mcg_cap = state->mcg_cap,
         .tsc_khz = state->tsc_khz, .xsave_size = state->xsave_size,
         .xsave = state->xsave, .n_msrs = state->n_msrs, .msrs = state->msrs,
+        .wire = state->wire,
     };
 
     memset(state, 0, sizeof(*state));
@@ -118,6 +121,7 @@ void x86_cpu_state_free(X86CpuState *state)
     }
     g_free(state->xsave);
     g_free(state->msrs);
+    g_free(state->wire);
     g_free(state);
 }
 

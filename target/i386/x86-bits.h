@@ -56,6 +56,10 @@
 #define X86_XSTATE_AVX (UINT64_C(1) << 2)
 #define X86_XSTATE_PKRU (UINT64_C(1) << 9)
 
+/* Components whose registers have names in X86CpuState. */
+#define X86_XSTATE_NAMED (X86_XSTATE_X87 | X86_XSTATE_SSE | X86_XSTATE_AVX | \
+                          X86_XSTATE_PKRU)
+
 #define X86_MSR_TSC 0x10
 #define X86_MSR_APIC_BASE 0x1b
 #define X86_MSR_FEATURE_CONTROL 0x3a

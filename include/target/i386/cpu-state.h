@@ -44,6 +44,10 @@ typedef struct X86Msr {
     uint64_t reset;   /* value after power-on, as the accelerator told it */
 } X86Msr;
 
+typedef struct X86Mtrr {
+    uint64_t base, mask;
+} X86Mtrr;
+
 typedef struct X86CpuState {
     /* basic */
     uint64_t regs[X86_GPR_COUNT];
@@ -69,7 +73,7 @@ typedef struct X86CpuState {
     uint64_t pat, tsc, tsc_aux, tsc_adjust, tsc_deadline;
     uint64_t system_time_msr, wall_clock_msr;
     uint64_t mtrr_fixed[11], mtrr_deftype;
-    struct { uint64_t base, mask; } mtrr_var[8];
+    X86Mtrr mtrr_var[8];
     uint64_t mcg_cap, mcg_status, mcg_ctl, mce_banks[40];
     uint32_t smbase;
     uint64_t misc_enable, spec_ctrl, xss, vm_hsave;
@@ -92,6 +96,7 @@ typedef struct X86CpuState {
     /* MSRs the accelerator lists beyond those above. */
     uint32_t n_msrs;
     X86Msr *msrs;
+    struct X86CpuWire *wire; /* cpu-vmstate.c's own; freed with the state */
 } X86CpuState;
 
 /** x86_cpu_state_new() - the state after power-on: real mode at 0xfffffff0;
@@ -113,8 +118,12 @@ void x86_cpu_set_boot_sector(X86CpuState *state, uint8_t drive);
 /** x86_cpu_state_to_text() - what "info registers" prints of one vCPU. */
 char *x86_cpu_state_to_text(const Vcpu *vcpu);
 
-/** x86_cpu_register_vmstate() - sections cpu_common and cpu of a vCPU.
- *  Context: start-up, big lock. */
+/**
+ * x86_cpu_register_vmstate() - sections cpu_common and cpu of a vCPU
+ * They carry vcpu->state, which must have been fetched (cpus_sync_get()) before
+ * a save and is to be pushed (cpus_sync_set()) after a load.
+ * Context: start-up, big lock; vcpu->state exists.
+ */
 void x86_cpu_register_vmstate(Vm *vm, Vcpu *vcpu);
 
 #endif
