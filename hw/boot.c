@@ -17,7 +17,6 @@
 
 #define BOOT_GPA 0x7c00
 #define BOOT_DRIVE 0x80
-#define MP_STATE_UNINITIALIZED 1 /* waits for INIT; KVM's number */
 
 static void boot_load_sector(Board *board)
 {
@@ -45,10 +44,8 @@ static void boot_reset(void *opaque, bool wakeup)
         Vcpu *vcpu = g_ptr_array_index(vcpus, i);
 
         x86_cpu_reset(vcpu->state);
-        if (i == 0) {
+        if (i == 0) { /* the others wait to be started by it */
             x86_cpu_set_boot_sector(vcpu->state, BOOT_DRIVE);
-        } else {
-            vcpu->state->mp_state = MP_STATE_UNINITIALIZED;
         }
     }
 }
