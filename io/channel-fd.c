@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,22 +15,7 @@
 #include "io/channel-kinds.h"
 #include "util/compiler.h"
 #include "util/error.h"
-
-/*
- * A write to a pipe without a reader raises SIGPIPE, which would end the
- * process, and unlike send() it takes no flag against that. Nobody wants the
- * signal here: if it still has its default effect, it is ignored from the
- * first channel on (children get the default back, see channel-exec.c).
- */
-static gpointer ignore_sigpipe(gpointer unused)
-{
-    struct sigaction old;
-
-    if (sigaction(SIGPIPE, NULL, &old) == 0 && old.sa_handler == SIG_DFL) {
-        signal(SIGPIPE, SIG_IGN);
-    }
-    return NULL;
-}
+#include "util/sigpipe.h"
 
 void fd_set_nonblocking(int fd)
 {
@@ -65,9 +49,7 @@ int fd_poll_cancel(int fd, short events, int cancel_fd, int timeout_ms)
 void fd_channel_init(FdChannel *f, const ChannelOps *ops, unsigned caps,
                      int read_fd, int write_fd, char *name)
 {
-    static GOnce once = G_ONCE_INIT;
-
-    g_once(&once, ignore_sigpipe, NULL);
+    sigpipe_ignore(); /* children get the default back, see channel-exec.c */
     channel_init(&f->base, ops, caps, name);
     f->read_fd = read_fd;
     f->write_fd = write_fd;
