@@ -16,7 +16,9 @@ static HmpMonitor *monitor_of(Hmp *hmp)
 
 static void prompt(HmpMonitor *m)
 {
-    hmp_printf(&m->hmp, PROMPT);
+    if (!m->hmp.suspended && !m->session.monitors->quitting) {
+        hmp_printf(&m->hmp, PROMPT);
+    }
 }
 
 /* Take typed bytes up to the first line that cannot run yet. */
@@ -36,9 +38,7 @@ static void run_input(HmpMonitor *m)
         }
         if (line) {
             hmp_run_line(&m->hmp, line);
-            if (!m->hmp.suspended) {
-                prompt(m);
-            }
+            prompt(m);
         }
     }
 }
@@ -107,9 +107,7 @@ static void on_event(void *opaque, ChardevEvent event)
     readline_reset(m->readline);
     if (event == CHARDEV_OPENED) {
         banner(m);
-        if (!m->hmp.suspended) {
-            prompt(m);
-        }
+        prompt(m);
     }
 }
 

@@ -25,6 +25,7 @@ struct Monitors {
     GPtrArray *qmp;         /* of QmpMonitor; changes under lock */
     GPtrArray *hmp;         /* of HmpMonitor */
     GHashTable *named_fds;  /* name -> GINT_TO_POINTER(fd), by getfd */
+    bool quitting;          /* quit was asked for: no prompt any more */
 };
 
 /* What handlers see of whoever called them. */

@@ -77,6 +77,7 @@ bool qmp_quit(QmpSession *session, GError **error)
 {
     const MonitorConfig *config = &session->monitors->config;
 
+    session->monitors->quitting = true;
     config->quit(config->app);
     return true;
 }

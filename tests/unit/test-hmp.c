@@ -298,6 +298,16 @@ static void test_slow_terminal_holds_lines(Fixture *f, const void *unused)
                     "system_reset\r\n" PROMPT);
 }
 
+static void test_quit_does_not_prompt_again(Fixture *f, const void *unused)
+{
+    g_autofree char *text = NULL;
+
+    fake_chardev_type(f->chr, "q\n", 2);
+    text = fake_chardev_take(f->chr);
+    g_assert_cmpstr(text, ==, "q\r\n");
+    g_assert_cmpuint(f->machine.quits, ==, 1);
+}
+
 static void test_session_reconnect_prompts_again(Fixture *f,
                                                  const void *unused)
 {
@@ -475,6 +485,7 @@ int main(int argc, char **argv)
     add("/hmp/suspend/holds-lines-until-resume",
         test_suspend_holds_lines_until_resume);
     add("/hmp/slow-terminal/holds-lines", test_slow_terminal_holds_lines);
+    add("/hmp/quit/does-not-prompt-again", test_quit_does_not_prompt_again);
     add("/hmp/session/reconnect-prompts-again",
         test_session_reconnect_prompts_again);
     g_test_add_func("/hmp/expr/values", test_expr_values);
