@@ -38,6 +38,7 @@ struct QmpSession {
 typedef struct QmpMonitor {
     QmpSession session;
     Chardev *chr;
+    bool pretty;
     QmpSplitter splitter;
     GQueue requests;        /* of QmpItem, not yet dispatched */
     bool running;           /* inside a handler */
@@ -64,10 +65,9 @@ void qmp_monitor_free(QmpMonitor *monitor);
 
 /**
  * qmp_monitor_emit() - send an event to a session that wants events
- * @line: the event as it goes out
  * Context: any thread; Monitors.lock held.
  */
-void qmp_monitor_emit(QmpMonitor *monitor, const char *line);
+void qmp_monitor_emit(QmpMonitor *monitor, JsonNode *event);
 
 /** hmp_monitor_free() - detach and free. Context: main thread. */
 void hmp_monitor_free(HmpMonitor *monitor);

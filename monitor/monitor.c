@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "monitor/monitor-internal.h"
-#include "qapi/json-text.h"
 #include "qapi/qapi-event.h"
 #include "util/cutils.h"
 #include "util/error.h"
@@ -17,11 +16,10 @@
 static void emit_to_all(JsonNode *event, void *opaque)
 {
     Monitors *monitors = opaque;
-    g_autofree char *line = json_text_to_string(event);
 
     g_mutex_lock(&monitors->lock);
     for (guint i = 0; i < monitors->qmp->len; i++) {
-        qmp_monitor_emit(g_ptr_array_index(monitors->qmp, i), line);
+        qmp_monitor_emit(g_ptr_array_index(monitors->qmp, i), event);
     }
     g_mutex_unlock(&monitors->lock);
 }

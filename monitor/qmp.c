@@ -31,22 +31,17 @@ static void item_free(QmpItem *item)
     g_free(item);
 }
 
-/* Append CR LF and send; a reply is never cut, an event is all or nothing. */
-static void send_line(QmpMonitor *m, const char *text)
+/* A reply is never cut, an event is all or nothing. */
+static void send_node(QmpMonitor *m, JsonNode *node)
 {
+    g_autofree char *text = m->pretty ? json_text_to_pretty(node)
+                                      : json_text_to_string(node);
     g_autofree char *line = g_strconcat(text, "\r\n", NULL);
 
     chardev_write(m->chr, line, strlen(line));
 }
 
-static void send_node(QmpMonitor *m, JsonNode *node)
-{
-    g_autofree char *text = json_text_to_string(node);
-
-    send_line(m, text);
-}
-
-void qmp_monitor_emit(QmpMonitor *m, const char *line)
+void qmp_monitor_emit(QmpMonitor *m, JsonNode *event)
 {
     if (!m->session.negotiated) {
         return;
@@ -56,7 +51,7 @@ void qmp_monitor_emit(QmpMonitor *m, const char *line)
         trace_monitor_event_drop(chardev_id(m->chr), m->dropped);
         return;
     }
-    send_line(m, line);
+    send_node(m, event);
 }
 
 static void set_negotiated(QmpSession *session, bool negotiated)
@@ -207,7 +202,8 @@ static void on_event(void *opaque, ChardevEvent event)
     }
 }
 
-bool monitor_add_qmp(Monitors *monitors, Chardev *chr, GError **error)
+bool monitor_add_qmp(Monitors *monitors, Chardev *chr, bool pretty,
+                     GError **error)
 {
     static const ChardevFrontend frontend = {
         .can_read = on_can_read,
@@ -218,6 +214,7 @@ bool monitor_add_qmp(Monitors *monitors, Chardev *chr, GError **error)
     QmpMonitor *m = g_new0(QmpMonitor, 1);
 
     m->chr = chr;
+    m->pretty = pretty;
     qmp_session_init(&m->session, monitors);
     qmp_splitter_init(&m->splitter);
     g_queue_init(&m->requests);

@@ -121,32 +121,56 @@ static void print_double(GString *out, double value)
     g_string_append(out, text);
 }
 
-static void print_object(GString *out, JsonObject *object)
+/* How deep we are, when each member is to have a line of its own. */
+#define NO_INDENT (-1)
+
+static void print_node(GString *out, JsonNode *node, int indent);
+
+/* Between two members, or around them. */
+static void print_break(GString *out, int indent, bool is_separator)
+{
+    if (is_separator) {
+        g_string_append(out, indent == NO_INDENT ? ", " : ",");
+    }
+    if (indent != NO_INDENT) {
+        g_string_append_printf(out, "\n%*s", 4 * indent, "");
+    }
+}
+
+static int deeper(int indent)
+{
+    return indent == NO_INDENT ? NO_INDENT : indent + 1;
+}
+
+static void print_object(GString *out, JsonObject *object, int indent)
 {
     g_autoptr(GList) names = json_object_get_members(object);
 
     g_string_append_c(out, '{');
     for (GList *l = names; l; l = l->next) {
+        print_break(out, deeper(indent), l != names);
         print_string(out, l->data);
         g_string_append(out, ": ");
-        json_text_print(out, json_object_get_member(object, l->data));
-        if (l->next) {
-            g_string_append(out, ", ");
-        }
+        print_node(out, json_object_get_member(object, l->data),
+                   deeper(indent));
+    }
+    if (names) {
+        print_break(out, indent, false);
     }
     g_string_append_c(out, '}');
 }
 
-static void print_array(GString *out, JsonArray *array)
+static void print_array(GString *out, JsonArray *array, int indent)
 {
     unsigned length = json_array_get_length(array);
 
     g_string_append_c(out, '[');
     for (unsigned i = 0; i < length; i++) {
-        if (i) {
-            g_string_append(out, ", ");
-        }
-        json_text_print(out, json_array_get_element(array, i));
+        print_break(out, deeper(indent), i > 0);
+        print_node(out, json_array_get_element(array, i), deeper(indent));
+    }
+    if (length) {
+        print_break(out, indent, false);
     }
     g_string_append_c(out, ']');
 }
@@ -173,23 +197,36 @@ static void print_scalar(GString *out, JsonNode *node)
     }
 }
 
-void json_text_print(GString *out, JsonNode *node)
+static void print_node(GString *out, JsonNode *node, int indent)
 {
     if (!node || JSON_NODE_HOLDS_NULL(node)) {
         g_string_append(out, "null");
     } else if (JSON_NODE_HOLDS_OBJECT(node)) {
-        print_object(out, json_node_get_object(node));
+        print_object(out, json_node_get_object(node), indent);
     } else if (JSON_NODE_HOLDS_ARRAY(node)) {
-        print_array(out, json_node_get_array(node));
+        print_array(out, json_node_get_array(node), indent);
     } else {
         print_scalar(out, node);
     }
+}
+
+void json_text_print(GString *out, JsonNode *node)
+{
+    print_node(out, node, NO_INDENT);
 }
 
 char *json_text_to_string(JsonNode *node)
 {
     GString *out = g_string_new(NULL);
 
-    json_text_print(out, node);
+    print_node(out, node, NO_INDENT);
+    return g_string_free(out, FALSE);
+}
+
+char *json_text_to_pretty(JsonNode *node)
+{
+    GString *out = g_string_new(NULL);
+
+    print_node(out, node, 0);
     return g_string_free(out, FALSE);
 }

@@ -59,11 +59,13 @@ void monitors_free(Monitors *monitors);
 
 /**
  * monitor_add_qmp() - speak QMP on a chardev
- * @chr: gets a greeting whenever a client comes
+ * @chr:    gets a greeting whenever a client comes
+ * @pretty: indent what is sent
  * Context: main thread.
  * Errors:  the chardev has a frontend already.
  */
-bool monitor_add_qmp(Monitors *monitors, Chardev *chr, GError **error);
+bool monitor_add_qmp(Monitors *monitors, Chardev *chr, bool pretty,
+                     GError **error);
 
 /**
  * monitor_add_hmp() - talk to a person on a chardev

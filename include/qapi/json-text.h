@@ -49,6 +49,13 @@ void json_text_print(GString *out, JsonNode *node);
 char *json_text_to_string(JsonNode *node);
 
 /**
+ * json_text_to_pretty() - the same, a line and an indent for each member
+ * Context: any thread.
+ * Returns: text, owned by the caller.
+ */
+char *json_text_to_pretty(JsonNode *node);
+
+/**
  * json_text_new_uint64() - a node that holds any uint64_t exactly
  * Context: any thread.
  * Returns: a new node, owned by the caller.

@@ -149,6 +149,17 @@ static void test_print_bad_utf8_is_replaced(void)
     g_assert_cmpstr(text, ==, "\"a\\uFFFDz\"");
 }
 
+static void test_print_pretty_indents(void)
+{
+    static const char text[] = "{\"a\":[1,{}],\"b\":{\"c\":[]}}";
+    g_autoptr(JsonNode) node = json_text_parse(text, strlen(text), NULL);
+    g_autofree char *out = json_text_to_pretty(node);
+
+    g_assert_cmpstr(out, ==,
+                    "{\n    \"a\": [\n        1,\n        {}\n    ],\n"
+                    "    \"b\": {\n        \"c\": []\n    }\n}");
+}
+
 static void test_uint64_large_is_no_string(void)
 {
     g_autoptr(JsonNode) large = json_text_new_uint64(UINT64_MAX);
@@ -177,6 +188,8 @@ int main(int argc, char **argv)
                     test_parse_noise_survives);
     g_test_add_func("/json-text/print/bad-utf8-is-replaced",
                     test_print_bad_utf8_is_replaced);
+    g_test_add_func("/json-text/print/pretty-indents",
+                    test_print_pretty_indents);
     g_test_add_func("/json-text/uint64/large-is-no-string",
                     test_uint64_large_is_no_string);
     return g_test_run();

@@ -40,7 +40,7 @@ static void set_up(Fixture *f, const void *unused)
     config.fdsets = f->fdsets;
     config.chardevs = (ChardevList *)f->chr;
     f->monitors = monitors_new(&config);
-    g_assert_true(monitor_add_qmp(f->monitors, f->chr, NULL));
+    g_assert_true(monitor_add_qmp(f->monitors, f->chr, false, NULL));
 }
 
 static void tear_down(Fixture *f, const void *unused)
@@ -391,14 +391,14 @@ static void test_events_reach_every_session(Fixture *f, const void *unused)
     Chardev *second = fake_chardev_new("mon1");
     g_autofree char *got = NULL;
 
-    g_assert_true(monitor_add_qmp(f->monitors, second, NULL));
+    g_assert_true(monitor_add_qmp(f->monitors, second, true, NULL));
     negotiate(f);
     fake_chardev_open(second);
     fake_chardev_type(second, "{\"execute\":\"qmp_capabilities\"}", 31);
     g_free(fake_chardev_take(second));
     type(f, "{\"execute\":\"cont\"}");
     got = fake_chardev_take(second);
-    g_assert_nonnull(strstr(got, "\"event\": \"RESUME\"}\r\n"));
+    g_assert_nonnull(strstr(got, "\n    \"event\": \"RESUME\"\n}\r\n"));
     g_assert_null(strstr(got, "return"));
     monitors_free(f->monitors);
     f->monitors = NULL;
