@@ -68,7 +68,7 @@ bool kvm_caps_probe(KvmIo *io, KvmCaps *caps, GError **error)
         .tsc_control = ask(io, KVM_CAP_TSC_CONTROL),
         .adjust_clock = ask(io, KVM_CAP_ADJUST_CLOCK),
         .kvmclock_ctrl = ask(io, KVM_CAP_KVMCLOCK_CTRL),
-        .mce = ask(io, KVM_CAP_MCE),
+        .mce_banks = ask(io, KVM_CAP_MCE),
         .set_identity_map = ask(io, KVM_CAP_SET_IDENTITY_MAP_ADDR),
     };
     probe_numbers(io, caps);

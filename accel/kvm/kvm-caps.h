@@ -24,7 +24,7 @@ typedef struct KvmCaps {
     bool debugregs, vcpu_events, mp_state;
     bool get_tsc_khz, tsc_control;
     bool adjust_clock, kvmclock_ctrl;
-    bool mce;
+    uint32_t mce_banks;
     bool set_identity_map;
 } KvmCaps;
 

@@ -91,20 +91,22 @@ static uint64_t *msr_field(X86CpuState *state, uint32_t index)
     return place;
 }
 
+/* Machine-check control register; recovery of software errors. */
+#define MCG_CTL_P (UINT64_C(1) << 8)
+#define MCG_SER_P (UINT64_C(1) << 24)
+
 bool kvm_mce_setup(KvmVcpu *kv, GError **error)
 {
-    uint64_t supported = 0;
-    uint64_t want;
+    uint32_t banks = MIN(kv->kvm->caps.mce_banks, MCE_BANKS);
+    uint64_t cap = 0;
 
-    if (!kv->kvm->caps.mce ||
-        kvm_sys(&kv->kvm->io, KVM_X86_GET_MCE_CAP_SUPPORTED, &supported) < 0) {
+    if (!banks || kvm_sys(&kv->kvm->io, KVM_X86_GET_MCE_CAP_SUPPORTED,
+                          &cap) < 0) {
         return true; /* then there is nothing to keep */
     }
-    want = (supported & ~UINT64_C(0xff)) | MIN(supported & 0xff, MCE_BANKS);
-    /* Local and corrected-error interrupts need a controller for them. */
-    want &= UINT64_C(0xff) | UINT64_C(1) << 8 | UINT64_C(1) << 24;
-    kv->vcpu->state->mcg_cap = want;
-    return kvm_vcpu_ioctl(kv, KVM_X86_SETUP_MCE, &want, "KVM_X86_SETUP_MCE",
+    cap = (cap & (MCG_CTL_P | MCG_SER_P)) | banks;
+    kv->vcpu->state->mcg_cap = cap;
+    return kvm_vcpu_ioctl(kv, KVM_X86_SETUP_MCE, &cap, "KVM_X86_SETUP_MCE",
                           error);
 }
 
