@@ -23,8 +23,9 @@ struct ConnectJob {
     int refs; /* atomic */
     ChannelAddress *address; /* of a socket, or NULL: opened already */
     int cancel_fd;           /* eventfd; readable from connect_cancel() on */
-    Channel *channel;        /* the result; the thread's until delivered */
-    GError *error;
+    Channel *channel;        /* the result; the thread's until is_ready */
+    GError *error;           /* likewise */
+    bool is_ready;           /* atomic: release by the thread, see below */
     bool is_cancelled; /* main thread only */
     ConnectDoneFn *done;
     void *opaque; /* for done */
@@ -105,7 +106,9 @@ static gboolean job_deliver(gpointer opaque)
 {
     ConnectJob *job = opaque;
 
-    if (!job->is_cancelled) {
+    /* Acquire: pairs with job_schedule(). */
+    if (__atomic_load_n(&job->is_ready, __ATOMIC_ACQUIRE) &&
+        !job->is_cancelled) {
         job->done(g_steal_pointer(&job->channel), job->error, job->opaque);
         job_unref(job); /* the main thread's share */
     }
@@ -122,6 +125,8 @@ static void job_schedule(ConnectJob *job)
 {
     GSource *source = g_idle_source_new();
 
+    /* Release: the result, for job_deliver(). */
+    __atomic_store_n(&job->is_ready, true, __ATOMIC_RELEASE);
     g_source_set_priority(source, G_PRIORITY_DEFAULT);
     g_source_set_callback(source, job_deliver, job, job_source_gone);
     g_source_attach(source, NULL);

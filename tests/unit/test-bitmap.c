@@ -9,6 +9,8 @@
 #include "util/bitmap.h"
 #include "util/error.h"
 
+#include "refuse-huge.h"
+
 #define NBITS 600
 #define NWORDS 10
 #define PROGRAMS 4096

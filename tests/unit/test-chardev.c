@@ -46,8 +46,8 @@ static void front_read(void *opaque, const uint8_t *buf, size_t n)
     g_assert_cmpuint(n, >, 0);
     g_assert_cmpuint(n, <=, front_can_read(f));
     g_string_append_len(f->got, (const char *)buf, n);
-    if (f->room != SIZE_MAX) {
-        f->room -= n;
+    if (front_can_read(f) != SIZE_MAX) {
+        __atomic_fetch_sub(&f->room, n, __ATOMIC_ACQ_REL);
     }
     if (f->take_fds) {
         f->fds = chardev_take_fds(f->chr);
