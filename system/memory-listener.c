@@ -277,6 +277,9 @@ bool memory_listeners_log_sync(MemoryMap *map, const RAMBlock *block,
 {
     bool ok = true;
 
+    if (!is_logging(map)) {
+        return true; /* nobody has been asked to write anything down */
+    }
     for (guint i = 0; i < map->listeners->len; i++) {
         const ListenerEntry *e = entry_at(map, i);
 

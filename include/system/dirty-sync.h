@@ -47,7 +47,8 @@ void dirty_log_stop(MemoryMap *map, DirtyClient client);
  * dirty_sync_round() - fetch and merge everything, once
  * Complete only if no vCPU is in guest mode: the last round of a migration
  * comes after all of them have left it.
- * In builds with debug checks, asserts the balance of every bitmap.
+ * While no client is on there is nothing to fetch. Builds with debug checks
+ * assert the balance of every bitmap.
  * Context: big lock.
  * Errors:  the first of a listener's log_sync, the others are called still;
  *          what was not merged comes again.
