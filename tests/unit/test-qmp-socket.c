@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -199,6 +200,51 @@ static void test_deaf_client_holds_nobody(Fixture *f, const void *unused)
     await(f, "{\"return\": {\"name\": \"demo\"}}\r\n");
 }
 
+#define THREAD_EVENTS 2000
+
+static void *send_events(void *unused)
+{
+    for (int i = 1; i <= THREAD_EVENTS; i++) {
+        qapi_event_send_migration_pass(i);
+    }
+    return NULL;
+}
+
+/* Events of a thread come in order, whole, between whole answers. */
+static void test_events_of_a_thread_keep_order(Fixture *f, const void *unused)
+{
+    int64_t deadline = g_get_monotonic_time() + PATIENCE_US;
+    unsigned pass = 0, answers = 0;
+    GThread *thread;
+    char *end;
+
+    negotiate(f);
+    thread = g_thread_new("events", send_events, NULL);
+    for (int i = 0; i < 20; i++) {
+        send_text(f, "{\"execute\":\"query-name\"}\n", -1);
+    }
+    while (pass < THREAD_EVENTS || answers < 20) {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        turn();
+        receive(f);
+        while ((end = strstr(f->got->str, "\r\n"))) {
+            g_autofree char *line = g_strndup(f->got->str,
+                                              end - f->got->str);
+            const char *number = strstr(line, "\"pass\": ");
+
+            g_string_erase(f->got, 0, end + 2 - f->got->str);
+            if (number) {
+                g_assert_cmpuint(atoi(number + 8), ==, ++pass);
+            } else {
+                g_assert_cmpstr(line, ==,
+                                "{\"return\": {\"name\": \"demo\"}}");
+                answers++;
+            }
+        }
+    }
+    g_thread_join(thread);
+}
+
 static void test_client_that_goes_is_forgotten(Fixture *f, const void *unused)
 {
     negotiate(f);
@@ -222,6 +268,8 @@ int main(int argc, char **argv)
     add("/qmp-socket/fd/reaches-its-command", test_fd_reaches_its_command);
     add("/qmp-socket/deaf-client/holds-nobody",
         test_deaf_client_holds_nobody);
+    add("/qmp-socket/events/of-a-thread-keep-order",
+        test_events_of_a_thread_keep_order);
     add("/qmp-socket/client-that-goes/is-forgotten",
         test_client_that_goes_is_forgotten);
     return g_test_run();

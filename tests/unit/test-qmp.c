@@ -243,6 +243,44 @@ static void test_session_garbage_recovers(Fixture *f, const void *unused)
     }
 }
 
+/* Requests with bytes changed, dropped and doubled: still in step after. */
+static void test_session_mutated_requests_survive(Fixture *f,
+                                                  const void *unused)
+{
+    static const char bytes[] = "{}[]:,\"'\\ \n0-9eutx\xff\x01";
+
+    negotiate(f);
+    for (int round = 0; round < 3000; round++) {
+        const char *base = talk[g_test_rand_int_range(
+            0, G_N_ELEMENTS(talk))].in;
+        g_autoptr(GString) text = g_string_new(base);
+        g_autofree char *reply = NULL;
+
+        for (int n = g_test_rand_int_range(1, 5); n && text->len; n--) {
+            gsize at = g_test_rand_int_range(0, text->len);
+            char byte = bytes[g_test_rand_int_range(0, sizeof(bytes) - 1)];
+
+            switch (g_test_rand_int_range(0, 3)) {
+            case 0:
+                text->str[at] = byte;
+                break;
+            case 1:
+                g_string_erase(text, at, 1);
+                break;
+            default:
+                g_string_insert_c(text, at, byte);
+                break;
+            }
+        }
+        type(f, text->str);
+        /* 0xFF ends whatever was begun, in a string or not */
+        type(f, "\xff\n{\"execute\":\"query-name\",\"id\":\"end\"}");
+        reply = fake_chardev_take(f->chr);
+        g_assert_true(g_str_has_suffix(
+            reply, "{\"return\": {\"name\": \"demo\"}, \"id\": \"end\"}\r\n"));
+    }
+}
+
 static void test_session_slow_reader_holds_only_itself(Fixture *f,
                                                        const void *unused)
 {
@@ -420,6 +458,8 @@ int main(int argc, char **argv)
     add("/qmp/session/reconnect-starts-afresh",
         test_session_reconnect_starts_afresh);
     add("/qmp/session/garbage-recovers", test_session_garbage_recovers);
+    add("/qmp/session/mutated-requests-survive",
+        test_session_mutated_requests_survive);
     add("/qmp/session/slow-reader-holds-only-itself",
         test_session_slow_reader_holds_only_itself);
     add("/qmp/getfd/names-are-taken-once", test_getfd_names_are_taken_once);
