@@ -32,4 +32,8 @@ void incoming_free(MigrationIncoming *in);
  *  anything incoming. Context: big lock. */
 void incoming_query(MigrationIncoming *in, MigrationInfo *info);
 
+/** incoming_is_loading() - has a stream come that is not at its end?
+ *  Context: any thread. */
+bool incoming_is_loading(const MigrationIncoming *in);
+
 #endif

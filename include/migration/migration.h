@@ -44,12 +44,17 @@ void migration_set_channel_env(Migration *m, const ChannelEnv *env);
 bool migration_set_global(Migration *m, const char *name, const char *value,
                           GError **error);
 
-/** migration_set_capability(), migration_set_parameters() and getters.
- *  Context: big lock. Errors: not supported, incompatible (both are named),
- *  out of range, or a migration runs. Nothing is changed then. */
-bool migration_set_capability(Migration *m, MigrationCapability cap,
-                              bool state, GError **error);
+/** migration_set_capabilities() - switch several on or off; later entries
+ *  win. Context: big lock. Errors: one is not supported, one needs another
+ *  (both are named), or a migration runs. Nothing is changed then. */
+bool migration_set_capabilities(Migration *m,
+                                const MigrationCapabilityStatusList *list,
+                                GError **error);
+/** migration_get_capability() - Context: any thread. */
 bool migration_get_capability(const Migration *m, MigrationCapability cap);
+/** migration_set_parameters() - change the members that are present, also
+ *  while a migration runs. Context: big lock. Errors: out of range, or a value
+ *  that asks for what is not built; named. Nothing is changed then. */
 bool migration_set_parameters(Migration *m,
                               const MigrateSetParameters *params,
                               GError **error);

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The incoming side of the job; see migration/incoming.h.
+ *
+ * Who may touch what: all fields are guarded by the big lock, except those
+ * that the loading thread owns from its start to its end. The main thread
+ * listens and accepts; the loading thread reads, takes the lock for device
+ * state and for the end. A load is ended from outside by shutting its channel
+ * down.
+ */
+#include "migration/incoming.h"
+
+#include "io/channel-kinds.h"
+#include "io/connect.h"
+#include "io/listener.h"
+#include "migration/loadvm.h"
+#include "migration/migration-internal.h"
+#include "migration/ram-load.h"
+#include "system/big-lock.h"
+#include "trace/migration.h"
+#include "util/error.h"
+
+struct MigrationIncoming {
+    Migration *m;
+    MigrationState state;
+    bool begun;              /* migrate-incoming or -incoming URI was given */
+    bool exit_on_error;
+    Listener *listener;      /* NULL once somebody has come */
+    GPtrArray *addresses;    /* of ChannelAddress *; where it listened */
+    ConnectJob *opening;     /* of what is no socket */
+    Channel *channel;
+    bool two_way;            /* the channel can carry a return path */
+    GThread *thread;
+    GError *error;           /* why it failed */
+    /* The loading thread's. */
+    LoadVm *load;
+    RamLoad *ram;
+};
+
+MigrationIncoming *incoming_new(Migration *m)
+{
+    MigrationIncoming *in = g_new0(MigrationIncoming, 1);
+
+    in->m = m;
+    migration_state_init(&in->state, MIGRATION_ROLE_INCOMING, &m->observer,
+                         m->observer_opaque);
+    in->addresses = g_ptr_array_new_with_free_func(
+        (GDestroyNotify)channel_address_free);
+    return in;
+}
+
+void incoming_free(MigrationIncoming *in)
+{
+    if (!in) {
+        return;
+    }
+    listener_free(in->listener);
+    connect_cancel(in->opening);
+    if (in->thread) {
+        in->exit_on_error = false; /* the process is ending already */
+        channel_shutdown(in->channel);
+        big_unlock(); /* it needs the lock to get to its end */
+        g_thread_join(in->thread);
+        big_lock();
+    }
+    channel_unref(in->channel);
+    g_ptr_array_unref(in->addresses);
+    g_clear_error(&in->error);
+    g_free(in);
+}
+
+/* ---- loading --------------------------------------------------------- */
+
+static void fail_locked(MigrationIncoming *in, const GError *error)
+{
+    in->error = g_error_copy(error);
+    g_prefix_error(&in->error, "load of migration failed: ");
+    migration_state_change(&in->state, migration_state_get(&in->state),
+                           MIGRATION_STATUS_FAILED);
+    if (in->exit_on_error && in->m->observer.incoming_fatal) {
+        in->m->observer.incoming_fatal(in->m->observer_opaque, in->error);
+    }
+}
+
+static bool activate(MigrationIncoming *in, GError **error)
+{
+    bool ok;
+
+    big_lock();
+    ok = loadvm_activate(in->load, error);
+    big_unlock();
+    return ok;
+}
+
+/*
+ * Everything that can fail comes before SHUT: once the source has heard that
+ * all is well it lets go of the guest, and nothing may stop it here any more.
+ */
+static bool load_all(MigrationIncoming *in, Stream *s, GError **error)
+{
+    bool ok = loadvm_run(in->load, s, error) && activate(in, error);
+
+    loadvm_send_shut(in->load, ok ? 0 : 1);
+    return ok;
+}
+
+static gpointer incoming_thread(gpointer opaque)
+{
+    MigrationIncoming *in = opaque;
+    g_autoptr(Stream) s = stream_new_input(in->channel);
+    g_autoptr(GError) error = NULL;
+    int64_t start_ns = clock_now_ns(in->m->clock);
+    bool ok = load_all(in, s, &error);
+
+    channel_close(in->channel, NULL); /* all that counts has been read */
+    trace_incoming_end(stream_bytes(s), clock_now_ns(in->m->clock) - start_ns,
+                       ok ? "none" : error->message);
+    big_lock();
+    if (ok) {
+        loadvm_enter(in->load);
+        migration_state_change(&in->state, MIGRATION_STATUS_ACTIVE,
+                               MIGRATION_STATUS_COMPLETED);
+    } else {
+        fail_locked(in, error);
+    }
+    g_clear_pointer(&in->load, loadvm_free);
+    g_clear_pointer(&in->ram, ram_load_free);
+    big_unlock();
+    return NULL;
+}
+
+/* The stream is there: load it. @channel is ours from now on. */
+static void begin_load(MigrationIncoming *in, Channel *channel)
+{
+    LiveSection ram;
+
+    in->channel = channel;
+    in->ram = ram_load_new(in->m->vm);
+    ram = ram_load_section(in->ram);
+    in->load = loadvm_new(in->m->vm, &in->m->options,
+                          in->two_way ? channel : NULL, &ram, 1);
+    migration_state_change(&in->state, MIGRATION_STATUS_SETUP,
+                           MIGRATION_STATUS_ACTIVE);
+    in->thread = g_thread_new("incoming", incoming_thread, in);
+}
+
+/* ---- waiting --------------------------------------------------------- */
+
+static void accepted(Listener *listener, int fd, void *opaque)
+{
+    MigrationIncoming *in = opaque;
+
+    /* One stream is all there is: nobody else is to wait in vain. */
+    listener_free(g_steal_pointer(&in->listener));
+    begin_load(in, channel_socket_new(fd));
+}
+
+static void opened(Channel *channel, const GError *error, void *opaque)
+{
+    MigrationIncoming *in = opaque;
+
+    in->opening = NULL;
+    if (channel) {
+        begin_load(in, channel);
+    } else {
+        fail_locked(in, error);
+    }
+}
+
+static bool begin_listening(MigrationIncoming *in,
+                            const ChannelAddress *address, GError **error)
+{
+    in->listener = listener_new(address, error);
+    if (!in->listener) {
+        return false;
+    }
+    for (unsigned i = 0; i < listener_address_count(in->listener); i++) {
+        g_ptr_array_add(in->addresses,
+                        channel_address_copy(listener_address(in->listener,
+                                                              i)));
+    }
+    listener_start(in->listener, accepted, in);
+    return true;
+}
+
+static bool begin_waiting(MigrationIncoming *in, const ChannelAddress *address,
+                          GError **error)
+{
+    if (channel_address_is_socket(address)) {
+        in->two_way = true;
+        return begin_listening(in, address, error);
+    }
+    in->two_way = address->kind == CHANNEL_ADDRESS_FD;
+    in->opening = connect_start(address, CHANNEL_IN, &in->m->channel_env,
+                                opened, in, error);
+    return in->opening;
+}
+
+static void await_stream(Migration *m)
+{
+    m->vm->incoming = true;
+    runstate_set(m->vm, RUN_STATE_INMIGRATE);
+}
+
+void migration_incoming_defer(Migration *m)
+{
+    await_stream(m);
+}
+
+bool migration_incoming_start(Migration *m, const ChannelAddress *address,
+                              bool exit_on_error, GError **error)
+{
+    MigrationIncoming *in = m->incoming;
+
+    if (!m->vm->incoming) {
+        tm_error_set(error,
+                     "'-incoming' was not specified on the command line");
+        return false;
+    }
+    if (in->begun) {
+        tm_error_set(error, "the incoming migration was started already");
+        return false;
+    }
+    if (!begin_waiting(in, address, error)) {
+        return false;
+    }
+    in->begun = true;
+    in->exit_on_error = exit_on_error;
+    await_stream(m);
+    migration_state_change(&in->state, MIGRATION_STATUS_NONE,
+                           MIGRATION_STATUS_SETUP);
+    return true;
+}
+
+bool migration_incoming_pending(const Migration *m)
+{
+    return m->vm->incoming &&
+        migration_state_get(&m->incoming->state) != MIGRATION_STATUS_COMPLETED;
+}
+
+bool incoming_is_loading(const MigrationIncoming *in)
+{
+    return migration_state_get(&in->state) == MIGRATION_STATUS_ACTIVE;
+}
+
+/* ---- what a query tells ---------------------------------------------- */
+
+static SocketAddress *socket_address(const ChannelAddress *address)
+{
+    SocketAddress *sa = g_new0(SocketAddress, 1);
+
+    if (address->kind == CHANNEL_ADDRESS_UNIX) {
+        sa->type = SOCKET_ADDRESS_TYPE_UNIX;
+        sa->u.q_unix.path = g_strdup(address->path);
+        return sa;
+    }
+    sa->type = SOCKET_ADDRESS_TYPE_INET;
+    sa->u.inet.host = g_strdup(address->host);
+    sa->u.inet.port = g_strdup_printf("%u", address->port);
+    if (strchr(address->host, ':')) {
+        sa->u.inet.has_ipv6 = sa->u.inet.ipv6 = true;
+    } else {
+        sa->u.inet.has_ipv4 = sa->u.inet.ipv4 = true;
+    }
+    return sa;
+}
+
+void incoming_query(MigrationIncoming *in, MigrationInfo *info)
+{
+    MigrationStatus status = migration_state_get(&in->state);
+
+    if (status == MIGRATION_STATUS_NONE) {
+        return;
+    }
+    info->has_status = true;
+    info->status = status;
+    if (in->error) {
+        info->error_desc = g_strdup(in->error->message);
+    }
+    if (status == MIGRATION_STATUS_SETUP || status == MIGRATION_STATUS_ACTIVE) {
+        SocketAddressList **tail = &info->socket_address;
+
+        info->has_socket_address = in->addresses->len > 0;
+        for (unsigned i = 0; i < in->addresses->len; i++) {
+            QAPI_LIST_APPEND(tail, socket_address(
+                g_ptr_array_index(in->addresses, i)));
+        }
+    }
+}
