@@ -665,6 +665,71 @@ static void test_write_slow_reader_costs_only_its_bytes(void)
     front_done(&f);
 }
 
+/* Writes until some must wait in the queue. Returns bytes taken in all. */
+static size_t fill_queue(Chardev *chr, uint8_t byte)
+{
+    size_t taken = 0;
+
+    while (!chardev_pending(chr)) {
+        taken += chardev_write(chr, &byte, 1);
+    }
+    return taken;
+}
+
+/* Reads what is there without waiting, and counts each byte value. */
+static void drain(int fd, size_t count[256], uint8_t *ret_last)
+{
+    uint8_t buf[4096];
+    ssize_t n;
+
+    while ((n = read(fd, buf, sizeof(buf))) > 0) {
+        for (ssize_t k = 0; k < n; k++) {
+            count[buf[k]]++;
+        }
+        *ret_last = buf[n - 1];
+    }
+}
+
+static void test_write_goes_behind_what_waits(void)
+{
+    g_autoptr(ChardevList) list = chardev_list_new(-1);
+    Chardev *chr = add_server(list);
+    int fd = connect_client();
+    size_t count[256] = {}, taken;
+    uint8_t last = 0;
+
+    RUN_UNTIL(chardev_is_open(chr));
+    taken = fill_queue(chr, 'a');
+    /* The kernel has room again, but something is still in the queue. */
+    drain(fd, count, &last);
+    g_assert_cmpuint(count['a'], ==, taken - 1);
+    g_assert_cmpuint(chardev_write(chr, "b", 1), ==, 1);
+    g_assert_cmpuint(chardev_pending(chr), ==, 2);
+    RUN_UNTIL(!chardev_pending(chr));
+    drain(fd, count, &last);
+    g_assert_cmpuint(count['a'], ==, taken);
+    g_assert_cmpint(last, ==, 'b');
+    close(fd);
+}
+
+static void test_free_sends_what_waits(void)
+{
+    ChardevList *list = chardev_list_new(-1);
+    Chardev *chr = add_server(list);
+    int fd = connect_client();
+    size_t count[256] = {}, taken;
+    uint8_t last;
+
+    RUN_UNTIL(chardev_is_open(chr));
+    taken = fill_queue(chr, 'a');
+    drain(fd, count, &last);
+    g_assert_cmpuint(count['a'], ==, taken - 1);
+    chardev_list_free(list);
+    drain(fd, count, &last);
+    g_assert_cmpuint(count['a'], ==, taken);
+    close(fd);
+}
+
 static void test_write_bound_can_be_raised(void)
 {
     g_autoptr(ChardevList) list = chardev_list_new(-1);
@@ -932,6 +997,8 @@ int main(int argc, char **argv)
                     test_can_read_room_made_in_between_is_not_missed);
     g_test_add_func("/chardev/write/slow-reader",
                     test_write_slow_reader_costs_only_its_bytes);
+    g_test_add_func("/chardev/write/behind", test_write_goes_behind_what_waits);
+    g_test_add_func("/chardev/free/sends", test_free_sends_what_waits);
     g_test_add_func("/chardev/write/bound", test_write_bound_can_be_raised);
     g_test_add_func("/chardev/write/gone-client",
                     test_write_gone_client_is_noticed);

@@ -151,6 +151,9 @@ static void test_unused_first_unasked_key_is_named(void)
     g_assert_nonnull(keyval_get_str(kv, "b"));
     g_assert_nonnull(keyval_get_str(kv, "c"));
     g_assert_true(keyval_check_unused(kv, "-thing", NULL));
+    /* A new value has not been looked at. */
+    keyval_set(kv, "b", "4");
+    g_assert_false(keyval_check_unused(kv, "-thing", NULL));
 }
 
 static void test_merge_later_values_win(void)
