@@ -49,12 +49,38 @@ static void reset_stats(MemoryMap *map)
     stat_set(&map->sync.last_time_ns, 0);
 }
 
+/*
+ * A client that comes while others are on, with an empty bitmap: the pages
+ * that the accelerator holds as seen and not cleared yet stand in the others'
+ * bitmaps and not in its own. A write to such a page, now, is reported by
+ * nothing but the bit that is there already; cleared for another client
+ * before the next sync, it would be lost. So what is there is fetched once
+ * more, with no clear in between: a few pages too many at its start.
+ */
+static bool start_beside_others(MemoryMap *map, DirtyClient client,
+                                GError **error)
+{
+    bool ok;
+
+    g_rw_lock_writer_lock(&map->clear_lock);
+    ok = dirty_client_start(map->ram, client, false, error);
+    if (ok && !memory_listeners_log_sync(map, NULL, error)) {
+        dirty_client_stop(map->ram, client);
+        ok = false;
+    }
+    g_rw_lock_writer_unlock(&map->clear_lock);
+    return ok;
+}
+
 bool dirty_log_start(MemoryMap *map, DirtyClient client, bool all_ones,
                      GError **error)
 {
     bool first = !any_client(map);
+    bool ok = first || all_ones ?
+        dirty_client_start(map->ram, client, all_ones, error) :
+        start_beside_others(map, client, error);
 
-    if (!dirty_client_start(map->ram, client, all_ones, error)) {
+    if (!ok) {
         return false;
     }
     if (first && !memory_listeners_log_start(map, error)) {

@@ -167,6 +167,24 @@ static void test_start_has_bitmaps_before_logging(void)
     world_done(&w);
 }
 
+/* A page that was seen before the second client came, written after. */
+static void test_start_second_client_knows_what_was_seen(void)
+{
+    World w;
+
+    world_init(&w);
+    dirty_log_start(w.map, DIRTY_CLIENT_RATE, false, NULL);
+    recording_listener_dirty(&w.kvm, window_gpa(0, 5));
+    g_assert_true(dirty_sync_round(w.map, NULL));
+    g_assert_true(dirty_log_start(w.map, DIRTY_CLIENT_DISPLAY, false, NULL));
+    recording_listener_dirty(&w.kvm, window_gpa(0, 5));
+    g_assert_true(memory_region_clear_dirty_bitmap(w.map, w.ram, 5, 1, NULL));
+    g_assert_true(dirty_bitmap_take(w.ram, DIRTY_CLIENT_RATE, 5));
+    g_assert_true(dirty_sync_round(w.map, NULL));
+    g_assert_true(dirty_bitmap_test(w.ram, DIRTY_CLIENT_DISPLAY, 5));
+    world_done(&w);
+}
+
 static void test_clear_account_adds_up(void)
 {
     const DirtyClearStats add = { 1, 20, 300, 4000 };
@@ -353,6 +371,8 @@ int main(int argc, char **argv)
                     test_round_error_is_told_and_nothing_is_lost);
     g_test_add_func("/dirty-sync/start/bitmaps-before-logging",
                     test_start_has_bitmaps_before_logging);
+    g_test_add_func("/dirty-sync/start/second-client",
+                    test_start_second_client_knows_what_was_seen);
     g_test_add_func("/dirty-sync/clear/account-adds-up",
                     test_clear_account_adds_up);
     g_test_add_func("/dirty-sync/random/loses-nothing",
