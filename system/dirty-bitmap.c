@@ -286,6 +286,9 @@ uint64_t dirty_bitmap_take_range(RAMBlock *block, DirtyClient client,
     uint64_t taken = 0;
 
     check_range(block, first, npages);
+    if (npages == 0) {
+        return 0; /* ret_words may be nothing then */
+    }
     memset(ret_words, 0, bitmap_bytes(npages));
     balance_begin(block, client);
     for (uint64_t done = 0; done < npages; ) {

@@ -68,7 +68,7 @@ static void add_visible(MemoryView *view, const MemorySection *window)
             continue;
         }
         add_piece(view, window, from, r->base);
-        from = MIN(r_end, end);
+        from = r_end;
     }
     add_piece(view, window, from, end);
 }

@@ -123,7 +123,9 @@ static void step_take_range(Oracle *o, DirtyClient c)
     }
     random_range(o, &first, &n);
     words = g_new(uint64_t, bitmap_words(n));
-    memset(words, 0xa5, bitmap_bytes(n));
+    for (uint64_t i = 0; i < bitmap_words(n); i++) {
+        words[i] = 0xa5a5; /* to be overwritten */
+    }
     got = dirty_bitmap_take_range(o->block, c, first, n, words);
     for (uint64_t i = 0; i < bitmap_words(n) * 64; i++) {
         bool want = i < n && o->dirty[c][first + i];
@@ -318,6 +320,21 @@ static void test_never_started_client_is_clean(void)
     ram_list_done(&o.list);
 }
 
+/* A marker that asked before the stop and comes after it. */
+static void test_late_mark_is_forgotten(void)
+{
+    Oracle o;
+
+    oracle_init(&o, 100);
+    dirty_client_start(&o.list, DIRTY_CLIENT_RATE, false, NULL);
+    dirty_client_stop(&o.list, DIRTY_CLIENT_RATE);
+    dirty_bitmap_mark_client(o.block, DIRTY_CLIENT_RATE, 7, 80);
+    dirty_client_start(&o.list, DIRTY_CLIENT_RATE, false, NULL);
+    g_assert_cmpuint(dirty_bitmap_count(o.block, DIRTY_CLIENT_RATE), ==, 0);
+    g_assert_true(dirty_balance_check(o.block, DIRTY_CLIENT_RATE, NULL));
+    ram_list_done(&o.list);
+}
+
 /*
  * Two writers and a taker. Page p holds a number that its writers raise and
  * then mark; the taker copies what it takes. Whatever is not dirty at the end
@@ -465,6 +482,8 @@ int main(int argc, char **argv)
                     test_start_twice_is_refused_by_name);
     g_test_add_func("/dirty-bitmap/start/never-started-is-clean",
                     test_never_started_client_is_clean);
+    g_test_add_func("/dirty-bitmap/stop/late-mark-is-forgotten",
+                    test_late_mark_is_forgotten);
     g_test_add_func("/dirty-bitmap/threads/lose-nothing",
                     test_two_writers_and_a_taker_lose_nothing);
     g_test_add_func("/dirty-bitmap/threads/start-and-stop-is-safe",

@@ -4,8 +4,10 @@
  * exactly where they belong and marks exactly the pages it touched.
  */
 #include <glib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "system/dirty-bitmap.h"
 #include "system/guest-access.h"
@@ -182,6 +184,68 @@ static void test_memset_every_offset_marks_what_it_wrote(void)
 static void test_io_write_marks_what_it_wrote(void)
 {
     check_writer_everywhere(by_io, 5);
+}
+
+/*
+ * Bytes first, then the mark: a write to a protected page is caught in the
+ * moment of its first byte, and the page must not be marked then.
+ */
+static World *trapped;
+static int traps;          /* stores caught */
+static int marked_before;  /* of these, to pages that were marked already */
+
+static void trap_store(int sig, siginfo_t *info, void *context)
+{
+    uint64_t offset;
+    RAMBlock *block = ram_list_find_host(&trapped->list, info->si_addr,
+                                         &offset);
+
+    if (!block) {
+        _exit(2);
+    }
+    traps++;
+    marked_before += dirty_bitmap_test(block, DIRTY_CLIENT_MIGRATION,
+                                       offset / PAGE);
+    mprotect(block->host + (offset & TM_PAGE_MASK), PAGE,
+             PROT_READ | PROT_WRITE);
+}
+
+static void check_trapped(World *w, Writer *writer, uint64_t gpa,
+                          uint64_t len, int npages)
+{
+    static const uint8_t bytes[2 * PAGE];
+
+    dirty_client_start(&w->list, DIRTY_CLIENT_MIGRATION, false, NULL);
+    mprotect(w->a->host, w->a->length, PROT_READ);
+    mprotect(w->b->host, w->b->length, PROT_READ);
+    traps = marked_before = 0;
+    g_assert_cmpuint(writer(w->map, gpa, bytes, len), ==, len);
+    g_assert_cmpint(traps, ==, npages);
+    g_assert_cmpint(marked_before, ==, 0);
+    g_assert_cmpuint(total_dirty(w, DIRTY_CLIENT_MIGRATION), ==, npages);
+    dirty_client_stop(&w->list, DIRTY_CLIENT_MIGRATION);
+}
+
+static void test_writers_mark_after_the_bytes(void)
+{
+    struct sigaction sa = {
+        .sa_sigaction = trap_store, .sa_flags = SA_SIGINFO,
+    };
+    struct sigaction old;
+    World w;
+
+    world_init(&w);
+    trapped = &w;
+    g_assert_cmpint(sigaction(SIGSEGV, &sa, &old), ==, 0);
+    check_trapped(&w, by_write, 16, 8, 1);
+    check_trapped(&w, by_write, PAGE - 3, 7, 2);
+    check_trapped(&w, by_write, 3 * PAGE - 3, 7, 2);
+    check_trapped(&w, by_memset, 16, 8, 1);
+    check_trapped(&w, by_memset, PAGE - 3, 7, 2);
+    check_trapped(&w, by_memset, 3 * PAGE - 3, 7, 2);
+    check_trapped(&w, by_io, 100, 1, 1);
+    g_assert_cmpint(sigaction(SIGSEGV, &old, NULL), ==, 0);
+    world_done(&w);
 }
 
 static void test_read_spans_blocks_and_does_not_mark(void)
@@ -373,6 +437,8 @@ int main(int argc, char **argv)
                     test_memset_every_offset_marks_what_it_wrote);
     g_test_add_func("/guest-access/io-write/marks",
                     test_io_write_marks_what_it_wrote);
+    g_test_add_func("/guest-access/write/marks-after-the-bytes",
+                    test_writers_mark_after_the_bytes);
     g_test_add_func("/guest-access/read/spans-blocks-and-does-not-mark",
                     test_read_spans_blocks_and_does_not_mark);
     g_test_add_func("/guest-access/any/ends-at-holes-devices-and-rom",
