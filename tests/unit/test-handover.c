@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Who owns the guest when a migration fails: at every kind of byte of the
+ * stream, and after each word of the destination, exactly one side may run.
+ */
+#include <glib.h>
+#include <string.h>
+
+#include "io/channel-kinds.h"
+#include "tests/unit/fake-job.h"
+#include "util/error.h"
+
+static size_t whole_length(void)
+{
+    g_autoptr(Channel) buffer = sink_new();
+    size_t n;
+    Job job;
+
+    job_set_up_repeatable(&job);
+    fake_guest_start(job.guest);
+    job_start(&job, buffer);
+    job_run_until(&job, has_ended, 0);
+    g_free(sink_data(&n));
+    job_tear_down(&job);
+    return n;
+}
+
+/* Where the end byte stands: in front of type, length and the JSON, which
+ * holds no zero byte. */
+static size_t end_byte(void)
+{
+    g_autoptr(Channel) buffer = sink_new();
+    g_autofree uint8_t *data = NULL;
+    const uint8_t *brace;
+    size_t n, at;
+    Job job;
+
+    job_set_up_repeatable(&job);
+    fake_guest_start(job.guest);
+    job_start(&job, buffer);
+    job_run_until(&job, has_ended, 0);
+    data = sink_data(&n);
+    brace = memrchr(data, 0, n);
+    brace = memchr(brace, '{', data + n - brace);
+    at = brace - data - 6;
+    g_assert_cmpuint(data[at], ==, 0);
+    g_assert_cmpuint(data[at + 1], ==, 6);
+    job_tear_down(&job);
+    return at;
+}
+
+static void fail_at(uint64_t at, bool mine_again)
+{
+    g_autoptr(Channel) null = channel_null_new();
+    ChannelFaults faults = CHANNEL_FAULTS_NONE;
+    g_autoptr(Channel) channel = NULL;
+    MigrationInfo *info;
+    Job job;
+
+    faults.fail_write_at = at;
+    channel = channel_fault_new(null, &faults);
+    job_set_up_repeatable(&job);
+    fake_guest_start(job.guest);
+    job_start(&job, channel);
+    job_run_until(&job, has_ended, 0);
+    g_test_message("at=%" G_GUINT64_FORMAT " %s: %s", at, job.events->str,
+                   job.m->error ? job.m->error->message : "");
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_FAILED);
+    info = migration_query(job.m);
+    g_assert_nonnull(info->error_desc);
+    g_assert_null(info->ram);
+    g_assert_cmpint(strstr(info->error_desc, "may run") != NULL, ==,
+                    !mine_again);
+    qapi_free_MigrationInfo(info);
+    if (mine_again) {
+        job_assert_goes_on(&job);
+    } else {
+        g_assert_cmpint(runstate_get(job.guest->vm), ==,
+                        RUN_STATE_POSTMIGRATE);
+    }
+    job_tear_down(&job);
+}
+
+/* Every kind of byte there is: exactly one of the two sides may run. */
+static void test_failure_at_any_byte_leaves_one_owner(void)
+{
+    size_t whole = whole_length(), end = end_byte();
+
+    for (uint64_t at = 0; at < 80; at += 3) {
+        fail_at(at, true);
+    }
+    for (uint64_t at = 80; at < end; at += 300007) {
+        fail_at(at, true);
+    }
+    for (uint64_t at = end - 300; at < end; at += 37) {
+        fail_at(at, true);
+    }
+    fail_at(end - 1, true);
+    fail_at(end, false);
+    fail_at(end + 1, false);
+    fail_at(whole - 1, false);
+}
+
+static void test_paused_source_is_paused_again(void)
+{
+    g_autoptr(Channel) null = channel_null_new();
+    ChannelFaults faults = CHANNEL_FAULTS_NONE;
+    g_autoptr(Channel) channel = NULL;
+    Job job;
+
+    faults.fail_write_at = end_byte() - 1;
+    channel = channel_fault_new(null, &faults);
+    job_set_up_repeatable(&job);
+    fake_guest_start(job.guest);
+    vm_stop(job.guest->vm, RUN_STATE_PAUSED);
+    job_start(&job, channel);
+    job_run_until(&job, has_ended, 0);
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_FAILED);
+    g_assert_cmpint(runstate_get(job.guest->vm), ==, RUN_STATE_PAUSED);
+    job_tear_down(&job);
+}
+
+static void check_return_path(int shut, uint64_t fail_write_at,
+                              MigrationStatus end, RunState state)
+{
+    g_autoptr(Channel) null = channel_null_new();
+    ChannelFaults faults = CHANNEL_FAULTS_NONE;
+    g_autoptr(Channel) channel = NULL;
+    Job job;
+
+    faults.fail_write_at = fail_write_at;
+    channel = channel_fault_new(null, &faults);
+    job_set_up_repeatable(&job);
+    fake_guest_start(job.guest);
+    job_set_cap(&job, MIGRATION_CAPABILITY_RETURN_PATH);
+    fake_shut = shut;
+    job_start(&job, channel);
+    job_run_until(&job, has_ended, 0);
+    g_assert_cmpint(job_status(&job), ==, end);
+    g_assert_cmpint(runstate_get(job.guest->vm), ==, state);
+    g_assert_cmpint(job.m->error != NULL, ==, end == MIGRATION_STATUS_FAILED);
+    job_tear_down(&job);
+}
+
+static void test_return_path_has_the_last_word(void)
+{
+    /* Two commands more stand in front of everything: 5 and 9 bytes. */
+    uint64_t end = end_byte() + 14;
+
+    check_return_path(SHUT_OK, UINT64_MAX, MIGRATION_STATUS_COMPLETED,
+                      RUN_STATE_POSTMIGRATE);
+    check_return_path(SHUT_REFUSED, UINT64_MAX, MIGRATION_STATUS_FAILED,
+                      RUN_STATE_RUNNING);
+    check_return_path(SHUT_LOST, UINT64_MAX, MIGRATION_STATUS_FAILED,
+                      RUN_STATE_POSTMIGRATE);
+    /* It closed before it had read the description, and runs. */
+    check_return_path(SHUT_OK, end + 10, MIGRATION_STATUS_COMPLETED,
+                      RUN_STATE_POSTMIGRATE);
+    check_return_path(SHUT_REFUSED, end + 10, MIGRATION_STATUS_FAILED,
+                      RUN_STATE_RUNNING);
+    check_return_path(SHUT_LOST, end + 10, MIGRATION_STATUS_FAILED,
+                      RUN_STATE_POSTMIGRATE);
+    /* The end byte was not sent: whatever it says, it cannot run. */
+    check_return_path(SHUT_LOST, end - 1, MIGRATION_STATUS_FAILED,
+                      RUN_STATE_RUNNING);
+}
+
+static void check_log_failure(int sync, int clear, const char *word)
+{
+    g_autoptr(Channel) null = channel_null_new();
+    Job job;
+
+    job_set_up(&job);
+    job.guest->fail_sync_in = sync;
+    job.guest->fail_clear_in = clear;
+    fake_guest_start(job.guest);
+    job_start(&job, null);
+    job_run_until(&job, has_ended, 0);
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_FAILED);
+    g_assert_nonnull(strstr(job.m->error->message, word));
+    job_assert_goes_on(&job);
+    job_tear_down(&job);
+}
+
+static void test_log_failure_leaves_source(void)
+{
+    /* Two blocks, so that every second one is a new round. */
+    check_log_failure(1, 0, "cannot be read");
+    check_log_failure(3, 0, "cannot be read");
+    check_log_failure(5, 0, "cannot be read");
+    check_log_failure(0, 1, "cannot be cleared");
+    check_log_failure(0, 2, "cannot be cleared");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/handover/failure/one-owner",
+                    test_failure_at_any_byte_leaves_one_owner);
+    g_test_add_func("/handover/failure/paused-again",
+                    test_paused_source_is_paused_again);
+    g_test_add_func("/handover/failure/return-path",
+                    test_return_path_has_the_last_word);
+    g_test_add_func("/handover/failure/log", test_log_failure_leaves_source);
+    return g_test_run();
+}
