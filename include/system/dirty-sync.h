@@ -28,7 +28,9 @@ typedef struct DirtySyncStats {
 /**
  * dirty_log_start() - a client comes on
  * Bitmaps first (all ones for migration), then the listeners' log_start if no
- * client was on: no write can fall between.
+ * client was on: no write can fall between. A client that joins others and
+ * begins with nothing dirty is first told of what is already logged (a sync),
+ * or the others' clears would take writes back that it never heard of.
  * Context: big lock.
  * Errors:  client on already, no memory, a listener refused; all undone.
  */
