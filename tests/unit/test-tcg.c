@@ -20,7 +20,7 @@
 #define END (UINT64_C(3) << 20)
 #define COUNTER 0x6000
 
-enum { P_EVERY = 0x1bc, P_START = 0x1c0, P_END = 0x1c8, P_MODE = 0x1dc,
+enum { P_START = 0x1c0, P_END = 0x1c8, P_DELAY = 0x1d4,
        P_COLD_START = 0x1e8, P_COLD_END = 0x1ec };
 
 typedef struct Machine {
@@ -459,6 +459,34 @@ static void test_log_live_copy_is_exact(gconstpointer data)
     machine_free(m);
 }
 
+/* The engine sets accessed and dirty bits in tables that the guest itself
+ * wrote long before: one entry after the other, as it reaches new memory. */
+static void test_log_sees_page_tables(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree uint8_t *copy = g_malloc0(RAM_BYTES);
+    Machine *m = machine_new();
+    uint8_t sector[512];
+
+    memcpy(sector, guest_writer64u, sizeof(sector));
+    patch_small(sector);
+    put32(sector, P_END, RAM_BYTES);
+    put32(sector, P_DELAY, 2000);
+    machine_boot(m, sector);
+    g_assert_true(dirty_log_start(m->vm->map, DIRTY_CLIENT_MIGRATION, true,
+                                  &error));
+    cpus_resume_all(m->vm);
+    while (machine_counter(m) == 0) {
+        copy_dirty(m, copy);
+    }
+    cpus_pause_all(m->vm);
+    copy_dirty(m, copy);
+    g_assert_cmpmem(copy, RAM_BYTES, m->ram->host, RAM_BYTES);
+    g_assert_cmphex(copy[0x12018] & 0x60, ==, 0x60); /* 6 MiB: A and D */
+    dirty_log_stop(m->vm->map, DIRTY_CLIENT_MIGRATION);
+    machine_free(m);
+}
+
 /* Logging that begins under a running guest misses nothing either. */
 static void test_log_start_catches_running_guest(void)
 {
@@ -606,6 +634,7 @@ int main(int argc, char **argv)
                          test_log_live_copy_is_exact);
     g_test_add_data_func("/tcg/log/writer64u-copy-is-exact", guest_writer64u,
                          test_log_live_copy_is_exact);
+    g_test_add_func("/tcg/log/page-tables", test_log_sees_page_tables);
     g_test_add_func("/tcg/log/start-under-running-guest",
                     test_log_start_catches_running_guest);
     g_test_add_func("/tcg/fault/internal-error",
