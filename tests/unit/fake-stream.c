@@ -115,13 +115,13 @@ static const SectionOps live_ops = {
     .load = live_load,
 };
 
-LiveSection fake_live_section(FakeMachine *fm)
+LiveSection fake_live_section(ToyMachine *fm)
 {
     return (LiveSection){ .name = "numbers", .instance = 0, .version = 4,
                           .ops = &live_ops, .opaque = &fm->live };
 }
 
-void fake_machine_init(FakeMachine *fm, const char *name, RunState state)
+void toy_machine_init(ToyMachine *fm, const char *name, RunState state)
 {
     memset(fm, 0, sizeof(*fm));
     fm->vm = vm_new();
@@ -137,14 +137,14 @@ void fake_machine_init(FakeMachine *fm, const char *name, RunState state)
     vmstate_register(fm->vm->vmstate, &beta_desc, -1, &fm->beta[1]);
 }
 
-void fake_machine_done(FakeMachine *fm)
+void toy_machine_done(ToyMachine *fm)
 {
     vm_free(fm->vm);
     g_main_context_set_poll_func(NULL, NULL);
     big_unlock();
 }
 
-GByteArray *fake_machine_save(FakeMachine *fm, unsigned parts,
+GByteArray *toy_machine_save(ToyMachine *fm, unsigned parts,
                               bool return_path, size_t *ret_end)
 {
     LiveSection live = fake_live_section(fm);
@@ -177,7 +177,7 @@ GByteArray *fake_machine_save(FakeMachine *fm, unsigned parts,
     return bytes;
 }
 
-bool fake_machine_load(FakeMachine *fm, const void *data, size_t len,
+bool toy_machine_load(ToyMachine *fm, const void *data, size_t len,
                        Channel *back, GError **error)
 {
     LiveSection live = fake_live_section(fm);

@@ -31,30 +31,30 @@ typedef struct FakeLive {
     bool fail_load;
 } FakeLive;
 
-typedef struct FakeMachine {
+typedef struct ToyMachine {
     Vm *vm;
     FakeAlpha alpha;
     FakeBeta beta[2];
     FakeLive live;
     MigrationOptions options;
-} FakeMachine;
+} ToyMachine;
 
-/** fake_machine_init() - takes the big lock; fake_machine_done() drops it. */
-void fake_machine_init(FakeMachine *fm, const char *name, RunState state);
-void fake_machine_done(FakeMachine *fm);
+/** toy_machine_init() - takes the big lock; toy_machine_done() drops it. */
+void toy_machine_init(ToyMachine *fm, const char *name, RunState state);
+void toy_machine_done(ToyMachine *fm);
 
 /** fake_live_section() - what savevm_new() and loadvm_new() want. */
-LiveSection fake_live_section(FakeMachine *fm);
+LiveSection fake_live_section(ToyMachine *fm);
 
-/** fake_machine_save() - the whole stream, with @parts PART sections
+/** toy_machine_save() - the whole stream, with @parts PART sections
  *  @return_path: with the commands that open one
  *  Returns: bytes to be freed; *@ret_end is where the end byte stands. */
-GByteArray *fake_machine_save(FakeMachine *fm, unsigned parts,
+GByteArray *toy_machine_save(ToyMachine *fm, unsigned parts,
                               bool return_path, size_t *ret_end);
 
-/** fake_machine_load() - without the big lock, which is held around it
+/** toy_machine_load() - without the big lock, which is held around it
  *  @back: where the return path goes, or NULL */
-bool fake_machine_load(FakeMachine *fm, const void *data, size_t len,
+bool toy_machine_load(ToyMachine *fm, const void *data, size_t len,
                        Channel *back, GError **error);
 
 #endif

@@ -32,15 +32,15 @@ static GByteArray *source_stream(RunState state, unsigned parts, bool rp,
                                  size_t *ret_end)
 {
     GByteArray *bytes;
-    FakeMachine fm;
+    ToyMachine fm;
 
-    fake_machine_init(&fm, NAME, state);
+    toy_machine_init(&fm, NAME, state);
     vm_clock_set_ns(fm.vm, 123456789);
     fm.alpha = (FakeAlpha){ 0xdeadbeef, { 1, 2, 3, 4 }, 9 };
     fm.beta[0].port = 0x3f8;
     fm.beta[1].port = 0x2f8;
-    bytes = fake_machine_save(&fm, parts, rp, ret_end);
-    fake_machine_done(&fm);
+    bytes = toy_machine_save(&fm, parts, rp, ret_end);
+    toy_machine_done(&fm);
     return bytes;
 }
 
@@ -119,10 +119,10 @@ static void test_load_round_trip(void)
     g_autoptr(GByteArray) bytes = source_stream(RUN_STATE_PAUSED, 5, false,
                                                 &end);
     g_autoptr(GError) error = NULL;
-    FakeMachine fm;
+    ToyMachine fm;
 
-    fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
-    g_assert_true(fake_machine_load(&fm, bytes->data, bytes->len, NULL,
+    toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+    g_assert_true(toy_machine_load(&fm, bytes->data, bytes->len, NULL,
                                     &error));
     g_assert_no_error(error);
     g_assert_cmphex(fm.alpha.reg, ==, 0xdeadbeef);
@@ -136,7 +136,7 @@ static void test_load_round_trip(void)
     g_assert_cmpuint(fm.live.got, ==, 1 + 2 + 3 + 4 + 5 + 6);
     g_assert_cmpint(vm_clock_ns(fm.vm), ==, 123456789);
     g_assert_cmpint(runstate_get(fm.vm), ==, RUN_STATE_PAUSED);
-    fake_machine_done(&fm);
+    toy_machine_done(&fm);
 }
 
 /* ---- run states ------------------------------------------------------ */
@@ -146,22 +146,22 @@ static RunState arrive(RunState source, bool autostart, bool store,
 {
     g_autoptr(GByteArray) bytes = NULL;
     g_autoptr(GError) error = NULL;
-    FakeMachine fm;
+    ToyMachine fm;
     RunState state;
     size_t end;
 
-    fake_machine_init(&fm, NAME, source);
+    toy_machine_init(&fm, NAME, source);
     fm.options.props.store_global_state = store;
-    bytes = fake_machine_save(&fm, 0, false, &end);
-    fake_machine_done(&fm);
-    fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+    bytes = toy_machine_save(&fm, 0, false, &end);
+    toy_machine_done(&fm);
+    toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
     fm.vm->autostart = autostart;
-    g_assert_true(fake_machine_load(&fm, bytes->data, bytes->len, NULL,
+    g_assert_true(toy_machine_load(&fm, bytes->data, bytes->len, NULL,
                                     &error));
     g_assert_no_error(error);
     state = runstate_get(fm.vm);
     *ret_suspended = vm_was_suspended(fm.vm);
-    fake_machine_done(&fm);
+    toy_machine_done(&fm);
     return state;
 }
 
@@ -209,15 +209,15 @@ static void refuse(const void *data, size_t len, const char *name,
                    const char *words)
 {
     g_autoptr(GError) error = NULL;
-    FakeMachine fm;
+    ToyMachine fm;
 
-    fake_machine_init(&fm, name, RUN_STATE_INMIGRATE);
+    toy_machine_init(&fm, name, RUN_STATE_INMIGRATE);
     fm.vm->autostart = true;
-    g_assert_false(fake_machine_load(&fm, data, len, NULL, &error));
+    g_assert_false(toy_machine_load(&fm, data, len, NULL, &error));
     g_assert_cmpint(runstate_get(fm.vm), ==, RUN_STATE_INMIGRATE);
     g_assert_nonnull(strstr(error->message, ", byte "));
     expect_words(&error, words);
-    fake_machine_done(&fm);
+    toy_machine_done(&fm);
 }
 
 static void test_load_other_machine_is_refused(void)
@@ -257,11 +257,11 @@ static void test_load_without_description_is_whole(void)
 
     for (size_t n = end + 1; n < bytes->len; n += 37) {
         g_autoptr(GError) error = NULL;
-        FakeMachine fm;
+        ToyMachine fm;
 
-        fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
-        g_assert_true(fake_machine_load(&fm, bytes->data, n, NULL, &error));
-        fake_machine_done(&fm);
+        toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+        g_assert_true(toy_machine_load(&fm, bytes->data, n, NULL, &error));
+        toy_machine_done(&fm);
     }
 }
 
@@ -372,9 +372,9 @@ static void test_load_random_damage_never_crashes(void)
     size_t end;
     g_autoptr(GByteArray) bytes = source_stream(RUN_STATE_PAUSED, 2, false,
                                                 &end);
-    FakeMachine fm;
+    ToyMachine fm;
 
-    fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+    toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
     for (unsigned i = 0; i < 4096; i++) {
         g_autofree uint8_t *bad = g_memdup2(bytes->data, bytes->len);
         g_autoptr(GError) error = NULL;
@@ -383,13 +383,13 @@ static void test_load_random_damage_never_crashes(void)
         while (n--) {
             bad[g_test_rand_int_range(0, end)] = g_test_rand_int();
         }
-        if (!fake_machine_load(&fm, bad, bytes->len, NULL, &error)) {
+        if (!toy_machine_load(&fm, bad, bytes->len, NULL, &error)) {
             g_assert_nonnull(error);
         }
         runstate_set(fm.vm, RUN_STATE_PRELAUNCH);
         runstate_set(fm.vm, RUN_STATE_INMIGRATE);
     }
-    fake_machine_done(&fm);
+    toy_machine_done(&fm);
 }
 
 /* ---- options --------------------------------------------------------- */
@@ -412,26 +412,26 @@ static void test_uuid_is_compared(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GByteArray) bytes = NULL;
         g_autoptr(GError) error = NULL;
-        FakeMachine fm;
+        ToyMachine fm;
         size_t end;
         bool ok;
 
-        fake_machine_init(&fm, NAME, RUN_STATE_PAUSED);
+        toy_machine_init(&fm, NAME, RUN_STATE_PAUSED);
         fm.options.caps = (uint64_t)rows[i].cap
             << MIGRATION_CAPABILITY_VALIDATE_UUID;
         fm.vm->has_uuid = rows[i].source;
         memset(fm.vm->uuid, 7, 16);
-        bytes = fake_machine_save(&fm, 0, false, &end);
-        fake_machine_done(&fm);
-        fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+        bytes = toy_machine_save(&fm, 0, false, &end);
+        toy_machine_done(&fm);
+        toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
         fm.vm->has_uuid = rows[i].dest;
         memset(fm.vm->uuid, rows[i].dest_byte, 16);
-        ok = fake_machine_load(&fm, bytes->data, bytes->len, NULL, &error);
+        ok = toy_machine_load(&fm, bytes->data, bytes->len, NULL, &error);
         g_assert_cmpint(ok, ==, !rows[i].words);
         if (!ok) {
             expect_words(&error, rows[i].words);
         }
-        fake_machine_done(&fm);
+        toy_machine_done(&fm);
     }
 }
 
@@ -446,14 +446,14 @@ static void test_foreign_capabilities_are_refused_by_name(void)
     g_autoptr(GByteArray) none = edit(bytes, "toy-1.0", 7,
         "toy-1.0\5\x1a" "configuration/capabilities\0\0\0\1\0\0\0\0", 43);
     g_autoptr(GError) error = NULL;
-    FakeMachine fm;
+    ToyMachine fm;
 
     refuse(bad->data, bad->len, NAME,
            "the source has capability 'mapped-ram' on, which is not");
-    fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
-    g_assert_true(fake_machine_load(&fm, none->data, none->len, NULL,
+    toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+    g_assert_true(toy_machine_load(&fm, none->data, none->len, NULL,
                                     &error));
-    fake_machine_done(&fm);
+    toy_machine_done(&fm);
 }
 
 static void test_framing_properties(void)
@@ -461,26 +461,26 @@ static void test_framing_properties(void)
     for (unsigned i = 0; i < 8; i++) {
         g_autoptr(GByteArray) bytes = NULL;
         g_autoptr(GError) error = NULL;
-        FakeMachine fm;
+        ToyMachine fm;
         size_t end;
 
-        fake_machine_init(&fm, NAME, RUN_STATE_PAUSED);
+        toy_machine_init(&fm, NAME, RUN_STATE_PAUSED);
         fm.options.props.send_configuration = i & 1;
         fm.options.props.send_section_footer = i & 2;
         fm.options.props.send_switchover_start = i & 4;
-        bytes = fake_machine_save(&fm, 3, false, &end);
-        fake_machine_done(&fm);
+        bytes = toy_machine_save(&fm, 3, false, &end);
+        toy_machine_done(&fm);
         g_assert_cmpint(bytes->data[8] == WIRE_SECTION_CONFIGURATION, ==,
                         i & 1);
         g_assert_cmpint(!!memmem(bytes->data, bytes->len, "\x08\0\x0b\0\0", 5),
                         ==, !!(i & 4));
-        fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+        toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
         fm.options.props.send_configuration = i & 1;
         fm.options.props.send_section_footer = i & 2;
-        g_assert_true(fake_machine_load(&fm, bytes->data, bytes->len, NULL,
+        g_assert_true(toy_machine_load(&fm, bytes->data, bytes->len, NULL,
                                         &error));
         g_assert_no_error(error);
-        fake_machine_done(&fm);
+        toy_machine_done(&fm);
     }
 }
 
@@ -490,14 +490,14 @@ static void test_section_error_names_it(void)
     g_autoptr(GByteArray) bytes = source_stream(RUN_STATE_PAUSED, 0, false,
                                                 &end);
     g_autoptr(GError) error = NULL;
-    FakeMachine fm;
+    ToyMachine fm;
 
-    fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+    toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
     fm.live.fail_load = true;
-    g_assert_false(fake_machine_load(&fm, bytes->data, bytes->len, NULL,
+    g_assert_false(toy_machine_load(&fm, bytes->data, bytes->len, NULL,
                                      &error));
     expect_words(&error, "section 'numbers', instance 0, byte 45: no room");
-    fake_machine_done(&fm);
+    toy_machine_done(&fm);
 }
 
 /* ---- return path ----------------------------------------------------- */
@@ -510,16 +510,16 @@ static void check_answers(bool ack, bool fail, const void *want, size_t n)
     g_autoptr(Channel) back = channel_buffer_new(NULL, 0);
     g_autoptr(GError) error = NULL;
     const uint8_t *data;
-    FakeMachine fm;
+    ToyMachine fm;
 
-    fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+    toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
     fm.live.fail_load = fail;
     fm.options.caps = (uint64_t)ack << MIGRATION_CAPABILITY_SWITCHOVER_ACK;
-    g_assert_cmpint(fake_machine_load(&fm, bytes->data, bytes->len, back,
+    g_assert_cmpint(toy_machine_load(&fm, bytes->data, bytes->len, back,
                                       &error), ==, !fail);
     data = channel_buffer_data(back, &len);
     g_assert_cmpmem(data, len, want, n);
-    fake_machine_done(&fm);
+    toy_machine_done(&fm);
 }
 
 static void test_return_path_answers(void)
@@ -537,14 +537,14 @@ static void test_return_path_that_is_closed_fails_the_load(void)
                                                 &end);
     g_autoptr(Channel) back = channel_buffer_new(NULL, 0);
     g_autoptr(GError) error = NULL;
-    FakeMachine fm;
+    ToyMachine fm;
 
     channel_shutdown(back);
-    fake_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
-    g_assert_false(fake_machine_load(&fm, bytes->data, bytes->len, back,
+    toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+    g_assert_false(toy_machine_load(&fm, bytes->data, bytes->len, back,
                                      &error));
     expect_words(&error, "cannot answer on the return path");
-    fake_machine_done(&fm);
+    toy_machine_done(&fm);
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The HMP commands of migration: they call the QMP ones and print what those
+ * return. Run in the main thread under the big lock.
+ */
+#include "migration/migration-hmp-cmds.h"
+
+#include "migration/migration-text.h"
+#include "migration/migration.h"
+#include "migration/options.h"
+#include "qapi/qapi-commands.h"
+#include "system/app.h"
+#include "util/error.h"
+
+#define WAIT_POLL_MS 20
+
+void hmp_info_migrate(Hmp *hmp, JsonObject *args)
+{
+    QmpSession *session = hmp_session(hmp);
+    const App *app = qmp_session_app(session);
+    g_autoptr(MigrationInfo) info = qmp_query_migrate(session, NULL);
+    g_autofree char *globals = migration_globals_text(app->migration);
+    g_autofree char *text = migration_info_text(info);
+
+    hmp_printf(hmp, "%s%s", globals, text);
+}
+
+void hmp_info_migrate_capabilities(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(MigrationCapabilityStatusList) list =
+        qmp_query_migrate_capabilities(hmp_session(hmp), NULL);
+
+    for (MigrationCapabilityStatusList *l = list; l; l = l->next) {
+        hmp_printf(hmp, "%s: %s\n",
+                   MigrationCapability_str(l->value->capability),
+                   l->value->state ? "on" : "off");
+    }
+}
+
+void hmp_info_migrate_parameters(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(MigrationParameters) params =
+        qmp_query_migrate_parameters(hmp_session(hmp), NULL);
+    g_autofree char *text = migration_params_text(params);
+
+    hmp_printf(hmp, "%s", text);
+}
+
+/* ---- migrate --------------------------------------------------------- */
+
+static bool has_ended(const MigrationInfo *info)
+{
+    return !info->has_status || info->status == MIGRATION_STATUS_NONE ||
+        info->status == MIGRATION_STATUS_COMPLETED ||
+        info->status == MIGRATION_STATUS_FAILED ||
+        info->status == MIGRATION_STATUS_CANCELLED;
+}
+
+/* A terminal that waits: prompt again once the migration has ended. */
+static gboolean poll_end(gpointer opaque)
+{
+    Hmp *hmp = opaque;
+    g_autoptr(MigrationInfo) info = qmp_query_migrate(hmp_session(hmp), NULL);
+
+    if (!has_ended(info)) {
+        return G_SOURCE_CONTINUE;
+    }
+    if (info->error_desc) {
+        hmp_printf(hmp, "Error: %s\n", info->error_desc);
+    }
+    hmp_resume(hmp);
+    return G_SOURCE_REMOVE;
+}
+
+void hmp_migrate(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(GError) error = NULL;
+    const char *uri = json_object_get_string_member(args, "uri");
+    bool detach = json_object_get_boolean_member_with_default(args, "detach",
+                                                              FALSE);
+
+    qmp_migrate(hmp_session(hmp), uri, false, NULL, false, false, false, false,
+                &error);
+    if (hmp_report(hmp, error) || detach) {
+        return;
+    }
+    if (hmp_suspend(hmp)) {
+        g_timeout_add(WAIT_POLL_MS, poll_end, hmp);
+    } else {
+        hmp_printf(hmp, "this monitor cannot wait; the migration goes on\n");
+    }
+}
+
+void hmp_migrate_cancel(Hmp *hmp, JsonObject *args)
+{
+    qmp_migrate_cancel(hmp_session(hmp), NULL);
+}
+
+void hmp_migrate_continue(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(GError) error = NULL;
+    const char *name = json_object_get_string_member(args, "state");
+    MigrationStatus state;
+
+    if (MigrationStatus_parse(name, &state)) {
+        qmp_migrate_continue(hmp_session(hmp), state, &error);
+    } else {
+        tm_error_set(&error, "invalid parameter value: %s", name);
+    }
+    hmp_report(hmp, error);
+}
+
+void hmp_migrate_incoming(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(GError) error = NULL;
+
+    qmp_migrate_incoming(hmp_session(hmp),
+                         json_object_get_string_member(args, "uri"), false,
+                         NULL, false, false, &error);
+    hmp_report(hmp, error);
+}
+
+/* ---- settings -------------------------------------------------------- */
+
+void hmp_migrate_set_capability(Hmp *hmp, JsonObject *args)
+{
+    MigrationCapabilityStatus status = {
+        .state = json_object_get_boolean_member(args, "state"),
+    };
+    MigrationCapabilityStatusList list = { .value = &status };
+    const char *name = json_object_get_string_member(args, "capability");
+    g_autoptr(GError) error = NULL;
+
+    if (MigrationCapability_parse(name, &status.capability)) {
+        qmp_migrate_set_capabilities(hmp_session(hmp), &list, &error);
+    } else {
+        tm_error_set(&error, "invalid parameter value: %s", name);
+    }
+    hmp_report(hmp, error);
+}
+
+void hmp_migrate_set_parameter(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigrateSetParameters) params = migration_param_from_text(
+        json_object_get_string_member(args, "parameter"),
+        json_object_get_string_member(args, "value"), 'M', &error);
+
+    if (params) {
+        qmp_migrate_set_parameters(hmp_session(hmp), params, &error);
+    }
+    hmp_report(hmp, error);
+}

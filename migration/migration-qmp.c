@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The QMP commands of migration: arguments in, one call of the job, its answer
+ * out. Run in the main thread under the big lock.
+ */
+#include "migration/migration-address.h"
+#include "migration/migration.h"
+#include "qapi/qapi-commands.h"
+#include "system/app.h"
+#include "util/error.h"
+
+static Migration *job_of(QmpSession *session)
+{
+    return ((App *)qmp_session_app(session))->migration;
+}
+
+MigrationInfo *qmp_query_migrate(QmpSession *session, GError **error)
+{
+    return migration_query(job_of(session));
+}
+
+bool qmp_migrate_set_capabilities(QmpSession *session,
+                                  MigrationCapabilityStatusList *capabilities,
+                                  GError **error)
+{
+    return migration_set_capabilities(job_of(session), capabilities, error);
+}
+
+MigrationCapabilityStatusList *
+qmp_query_migrate_capabilities(QmpSession *session, GError **error)
+{
+    MigrationCapabilityStatusList *list = NULL, **tail = &list;
+
+    for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
+        MigrationCapabilityStatus *status =
+            g_new0(MigrationCapabilityStatus, 1);
+
+        status->capability = i;
+        status->state = migration_get_capability(job_of(session), i);
+        QAPI_LIST_APPEND(tail, status);
+    }
+    return list;
+}
+
+bool qmp_migrate_set_parameters(QmpSession *session, MigrateSetParameters *arg,
+                                GError **error)
+{
+    return migration_set_parameters(job_of(session), arg, error);
+}
+
+MigrationParameters *qmp_query_migrate_parameters(QmpSession *session,
+                                                  GError **error)
+{
+    return migration_get_parameters(job_of(session));
+}
+
+bool qmp_migrate(QmpSession *session, const char *uri, bool has_channels,
+                 MigrationChannelList *channels, bool has_detach, bool detach,
+                 bool has_resume, bool resume, GError **error)
+{
+    g_autoptr(ChannelAddress) address = NULL;
+
+    if (has_resume && resume) {
+        tm_error_set(error, "cannot resume: capability 'postcopy-ram' is not "
+                     "supported");
+        return false;
+    }
+    address = migration_address_from_args(uri, channels, error);
+    return address && migration_start(job_of(session), address, error);
+}
+
+bool qmp_migrate_incoming(QmpSession *session, const char *uri,
+                          bool has_channels, MigrationChannelList *channels,
+                          bool has_exit_on_error, bool exit_on_error,
+                          GError **error)
+{
+    g_autoptr(ChannelAddress) address =
+        migration_address_from_args(uri, channels, error);
+
+    return address &&
+        migration_incoming_start(job_of(session), address,
+                                 !has_exit_on_error || exit_on_error, error);
+}
+
+bool qmp_migrate_cancel(QmpSession *session, GError **error)
+{
+    migration_cancel(job_of(session));
+    return true;
+}
+
+bool qmp_migrate_continue(QmpSession *session, MigrationStatus state,
+                          GError **error)
+{
+    return migration_continue(job_of(session), state, error);
+}

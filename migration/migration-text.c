@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The lines of "info migrate", in the order and form that readers of QEMU's
+ * know; what only this program knows comes last.
+ */
+#include "migration/migration-text.h"
+
+#include <glib.h>
+#include <string.h>
+
+#define KBYTES(bytes) ((uint64_t)(bytes) >> 10)
+#define LINE(text, fmt, value) \
+    g_string_append_printf(text, fmt "\n", (uint64_t)(value))
+#define N "%" G_GUINT64_FORMAT
+
+static void add_blockers(GString *text, const MigrationInfo *info)
+{
+    if (!info->has_blocked_reasons) {
+        return;
+    }
+    g_string_append(text, "Outgoing migration blocked:\n");
+    for (const strList *r = info->blocked_reasons; r; r = r->next) {
+        g_string_append_printf(text, "  %s\n", r->value);
+    }
+}
+
+static void add_status(GString *text, const MigrationInfo *info)
+{
+    if (!info->has_status) {
+        return;
+    }
+    g_string_append_printf(text, "Migration status: %s",
+                           MigrationStatus_str(info->status));
+    if (info->error_desc) {
+        g_string_append_printf(text, " (%s)", info->error_desc);
+    }
+    g_string_append_c(text, '\n');
+    LINE(text, "total time: " N " ms",
+         info->has_total_time ? info->total_time : 0);
+    if (info->has_expected_downtime) {
+        LINE(text, "expected downtime: " N " ms", info->expected_downtime);
+    }
+    if (info->has_downtime) {
+        LINE(text, "downtime: " N " ms", info->downtime);
+    }
+    if (info->has_setup_time) {
+        LINE(text, "setup: " N " ms", info->setup_time);
+    }
+}
+
+static void add_ram(GString *text, const MigrationStats *ram)
+{
+    LINE(text, "transferred ram: " N " kbytes", KBYTES(ram->transferred));
+    g_string_append_printf(text, "throughput: %0.2f mbps\n", ram->mbps);
+    LINE(text, "remaining ram: " N " kbytes", KBYTES(ram->remaining));
+    LINE(text, "total ram: " N " kbytes", KBYTES(ram->total));
+    LINE(text, "duplicate: " N " pages", ram->duplicate);
+    LINE(text, "normal: " N " pages", ram->normal);
+    LINE(text, "normal bytes: " N " kbytes", KBYTES(ram->normal_bytes));
+    LINE(text, "dirty sync count: " N, ram->dirty_sync_count);
+    LINE(text, "page size: " N " kbytes", KBYTES(ram->page_size));
+    LINE(text, "multifd bytes: " N " kbytes", KBYTES(ram->multifd_bytes));
+    LINE(text, "pages-per-second: " N, ram->pages_per_second);
+    if (ram->dirty_pages_rate) {
+        LINE(text, "dirty pages rate: " N " pages", ram->dirty_pages_rate);
+    }
+    if (ram->precopy_bytes) {
+        LINE(text, "precopy ram: " N " kbytes", KBYTES(ram->precopy_bytes));
+    }
+    if (ram->downtime_bytes) {
+        LINE(text, "downtime ram: " N " kbytes", KBYTES(ram->downtime_bytes));
+    }
+}
+
+static void add_addresses(GString *text, const MigrationInfo *info)
+{
+    if (!info->has_socket_address) {
+        return;
+    }
+    g_string_append(text, "socket address: [\n");
+    for (const SocketAddressList *l = info->socket_address; l; l = l->next) {
+        const SocketAddress *sa = l->value;
+
+        if (sa->type == SOCKET_ADDRESS_TYPE_UNIX) {
+            g_string_append_printf(text, "\tunix:%s\n", sa->u.q_unix.path);
+        } else if (sa->type == SOCKET_ADDRESS_TYPE_INET) {
+            bool bare = !strchr(sa->u.inet.host, ':');
+
+            g_string_append_printf(text, bare ? "\ttcp:%s:%s\n"
+                                              : "\ttcp:[%s]:%s\n",
+                                   sa->u.inet.host, sa->u.inet.port);
+        }
+    }
+    g_string_append(text, "]\n");
+}
+
+static void add_costs(GString *text, const MigrationTidemarkStats *costs)
+{
+    g_string_append_printf(text, "dirty tracking: %s\n",
+                           costs->dirty_tracking);
+    LINE(text, "clear calls: " N, costs->clear_calls);
+    LINE(text, "cleared pages: " N, costs->cleared_pages);
+    LINE(text, "sync time: " N " us", costs->sync_time_ns / 1000);
+    LINE(text, "clear time: " N " us", costs->clear_time_ns / 1000);
+    LINE(text, "longest vcpu stop: " N " us",
+         costs->longest_vcpu_stop_ns / 1000);
+}
+
+char *migration_info_text(const MigrationInfo *info)
+{
+    GString *text = g_string_new(NULL);
+
+    add_blockers(text, info);
+    add_status(text, info);
+    if (info->ram) {
+        add_ram(text, info->ram);
+    }
+    if (info->has_cpu_throttle_percentage) {
+        LINE(text, "cpu throttle percentage: " N,
+             info->cpu_throttle_percentage);
+    }
+    add_addresses(text, info);
+    if (info->tidemark) {
+        add_costs(text, info->tidemark);
+    }
+    return g_string_free(text, FALSE);
+}
