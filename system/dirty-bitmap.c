@@ -11,6 +11,7 @@
 #include "system/dirty-bitmap.h"
 #include "trace/system.h"
 #include "util/bitmap.h"
+#include "util/compiler.h"
 #include "util/error.h"
 
 #ifdef TM_DEBUG_CHECKS
@@ -32,7 +33,7 @@ static const char *const client_names[DIRTY_CLIENT_MAX] = {
  */
 static inline void full_fence(void)
 {
-#ifdef __SANITIZE_THREAD__
+#ifdef TM_TSAN
     static uint32_t unused;
 
     __atomic_fetch_add(&unused, 1, __ATOMIC_SEQ_CST);

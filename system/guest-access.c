@@ -14,6 +14,7 @@
 #include "system/guest-access.h"
 #include "system/memory-map-int.h"
 #include "util/buffer-is-zero.h"
+#include "util/compiler.h"
 
 /* Copy one naturally aligned number by one relaxed access on each side; the
  * side that is not guest memory may have any alignment. */
@@ -38,7 +39,7 @@ DEFINE_ACCESS(uint16_t)
 DEFINE_ACCESS(uint32_t)
 DEFINE_ACCESS(uint64_t)
 
-#ifdef __SANITIZE_THREAD__
+#ifdef TM_TSAN
 /* memcpy() beside a writer is a race by the book and meant so; say it in a
  * way that ThreadSanitizer understands. */
 static void load_many(uint8_t *buf, const uint8_t *host, uint64_t n)
