@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -101,6 +102,28 @@ static void test_new_stale_path_is_taken_over(void)
     g_assert_null(listener_new(address, &error));
     g_assert_true(g_file_test(path, G_FILE_TEST_EXISTS));
     g_unlink(path);
+}
+
+static void test_new_fd_listens_on_what_is_there(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client, conn;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Listener) l = NULL;
+
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&any, sizeof(any)), ==, 0);
+    g_assert_null(listener_new_fd(fd, &error));
+    g_assert_nonnull(strstr(error->message, "not a listening socket"));
+    g_clear_error(&error);
+    g_assert_cmpint(listen(fd, 1), ==, 0);
+    l = listener_new_fd(fd, &error);
+    g_assert_no_error(error);
+    client = socket_connect(listener_address(l, 0), -1, &error);
+    conn = listener_accept(l, -1, &error);
+    g_assert_no_error(error);
+    close(conn);
+    close(client);
 }
 
 static void test_new_bad_addresses_are_refused(void)
@@ -353,6 +376,7 @@ int main(int argc, char **argv)
     g_test_add_func("/listener/new/any-host", test_new_any_host_shares_one_port);
     g_test_add_func("/listener/new/stale-path",
                     test_new_stale_path_is_taken_over);
+    g_test_add_func("/listener/new/fd", test_new_fd_listens_on_what_is_there);
     g_test_add_func("/listener/new/bad", test_new_bad_addresses_are_refused);
     g_test_add_func("/listener/start/callback",
                     test_start_connections_reach_callback);
