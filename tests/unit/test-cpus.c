@@ -261,7 +261,7 @@ static void test_event_before_halt_is_not_lost(void)
     steps = fake_steps(vm, 0);
     vcpu_set_halted(vcpu, false);
     fake_exit_next(vm, 0, VCPU_EXIT_HALTED);
-    while (fake_cpu(vm, 0)->in_guest) {
+    while (__atomic_load_n(&fake_cpu(vm, 0)->in_guest, __ATOMIC_SEQ_CST)) {
         g_usleep(100);
     }
     g_assert_cmpuint(fake_steps(vm, 0), >=, steps);
