@@ -89,8 +89,8 @@ static bool load_normal(PageLoader *loader, Stream *s, RAMBlock *block,
     return true;
 }
 
-bool page_load_record(PageLoader *loader, Stream *s, const WireRamWord *word,
-                      GError **error)
+bool page_load_run(PageLoader *loader, Stream *s, const WireRamWord *word,
+                   GError **error)
 {
     RAMBlock *block = record_block(loader, s, word, error);
     uint64_t page = word->offset >> TM_PAGE_BITS;

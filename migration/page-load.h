@@ -28,13 +28,14 @@ typedef struct PageLoader {
 void page_loader_init(PageLoader *loader, RAMList *list);
 
 /**
- * page_load_record() - load one ZERO or PAGE record, whose word was got
+ * page_load_run() - load the run of one record: a ZERO or PAGE record holds
+ * one page, and its word was got already
  * Context: the loading thread; guest does not run, qtest may read.
  * Errors: "same block" before any block, an unknown block, a page beyond it,
  * a zero record of another value, the end of the stream. Memory of other
  * pages is untouched.
  */
-bool page_load_record(PageLoader *loader, Stream *s, const WireRamWord *word,
-                      GError **error);
+bool page_load_run(PageLoader *loader, Stream *s, const WireRamWord *word,
+                   GError **error);
 
 #endif

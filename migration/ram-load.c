@@ -119,7 +119,7 @@ static bool load_page(RamLoad *rl, Stream *s, const WireRamWord *word,
         tm_error_set(error, "page record before the list of RAM blocks");
         return false;
     }
-    return page_load_record(&rl->loader, s, word, error);
+    return page_load_run(&rl->loader, s, word, error);
 }
 
 static bool load_record(RamLoad *rl, Stream *s, const WireRamWord *word,

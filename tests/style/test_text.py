@@ -16,9 +16,7 @@ VERBS = ('guest_write', 'dirty_bitmap_mark', 'dirty_sync_round',
 # The only callers: who else would open a second door.
 ONE_CALLER = {
     'guest_load_page': ('migration/page-load.c',),
-    'dirty_bitmap_take': ('migration/page-search.c', 'migration/ram.c',
-                          'migration/page-send.c', 'migration/ram-round.c',
-                          'migration/ram-save.c'),
+    'dirty_bitmap_take': ('migration/ram.c',),
 }
 LEFT_OVER = re.compile(r'\b(FIXME\b|XXX[:(])|\bTODO\b(?!\(\w+, #?\d+\))')
 WIDTH = 100
