@@ -288,19 +288,35 @@ static void wait_for_credit(Precopy *p)
 }
 
 /* With switchover-ack, the destination has a say. */
-static bool peer_is_ready(Precopy *p)
+static bool peer_is_ready(const Precopy *p)
 {
     return !has_cap(p, MIGRATION_CAPABILITY_SWITCHOVER_ACK) ||
            return_path_acked(p->m->return_path);
+}
+
+/* Nothing holds us up but the destination's word: do not spin, and do not
+ * wait for a word that cannot come any more. */
+static bool bear_with_peer(Precopy *p, GError **error)
+{
+    if (return_path_failed(p->m->return_path, error)) {
+        return false;
+    }
+    clock_sleep_ns(p->m->clock, WAIT_SLICE_NS);
+    return true;
 }
 
 bool precopy_run(Precopy *p, GError **error)
 {
     for (;;) {
         int64_t round_age_ns = clock_now_ns(p->m->clock) - p->round_ns;
-        bool enough = p->answer.verdict == CONVERGENCE_SWITCHOVER &&
-                      peer_is_ready(p);
+        bool enough = p->answer.verdict == CONVERGENCE_SWITCHOVER;
 
+        if (enough && !peer_is_ready(p)) {
+            if (!bear_with_peer(p, error)) {
+                return false;
+            }
+            enough = false;
+        }
         if (enough && p->fresh) {
             return true;
         }

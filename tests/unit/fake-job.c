@@ -32,6 +32,7 @@ void incoming_query(MigrationIncoming *in, MigrationInfo *info)
 
 /* What the destination says at the end. */
 FakeShut fake_shut;
+bool fake_acked;
 
 ReturnPath *return_path_start(Channel *channel)
 {
@@ -54,7 +55,15 @@ bool return_path_refused(const ReturnPath *rp)
 
 bool return_path_acked(const ReturnPath *rp)
 {
-    return true;
+    return __atomic_load_n(&fake_acked, __ATOMIC_RELAXED);
+}
+
+bool return_path_failed(const ReturnPath *rp, GError **error)
+{
+    if (fake_shut == SHUT_LOST) {
+        tm_error_set(error, "closed without a word");
+    }
+    return fake_shut == SHUT_LOST;
 }
 
 void return_path_free(ReturnPath *rp)
@@ -137,6 +146,7 @@ void job_set_up_blocks(Job *job, unsigned n, const uint64_t *npages)
     job->m = migration_new(job->guest->vm, &observer, job);
     vm_observe(job->guest->vm, on_vm_event, job);
     fake_shut = SHUT_OK;
+    fake_acked = true;
 }
 
 void job_set_up(Job *job)

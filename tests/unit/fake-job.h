@@ -24,6 +24,8 @@ typedef struct Job {
 /* What the destination says at the end, if it is asked. */
 typedef enum FakeShut { SHUT_OK, SHUT_REFUSED, SHUT_LOST } FakeShut;
 extern FakeShut fake_shut;
+/* Whether it consents to the switch-over; atomic. */
+extern bool fake_acked;
 
 /** sink_new() - a channel into a file in memory, which outlives it */
 Channel *sink_new(void);

@@ -251,6 +251,47 @@ static void test_pause_waits_for_continue(void)
     job_tear_down(&job);
 }
 
+static void test_ack_is_waited_for(void)
+{
+    g_autoptr(Channel) buffer = sink_new();
+    Job job;
+
+    job_set_up(&job);
+    job_start_writer(&job, 10);
+    job_set_cap(&job, MIGRATION_CAPABILITY_RETURN_PATH);
+    job_set_cap(&job, MIGRATION_CAPABILITY_SWITCHOVER_ACK);
+    job_set_param(&job, MIG_PARAM_DOWNTIME_LIMIT, 30000);
+    fake_acked = false;
+    job_start(&job, buffer);
+    /* All of RAM and more: it would have been over long ago. */
+    job_run_until(&job, has_sent, 1070 * 4096 * 3 / 4 + 100);
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_ACTIVE);
+    __atomic_store_n(&fake_acked, true, __ATOMIC_RELAXED);
+    job_run_until(&job, has_ended, 0);
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_COMPLETED);
+    job_assert_loads(&job);
+    job_tear_down(&job);
+}
+
+static void test_ack_that_cannot_come_fails(void)
+{
+    g_autoptr(Channel) buffer = sink_new();
+    Job job;
+
+    job_set_up(&job);
+    job_start_writer(&job, 10);
+    job_set_cap(&job, MIGRATION_CAPABILITY_RETURN_PATH);
+    job_set_cap(&job, MIGRATION_CAPABILITY_SWITCHOVER_ACK);
+    fake_acked = false;
+    fake_shut = SHUT_LOST;
+    job_start(&job, buffer);
+    job_run_until(&job, has_ended, 0);
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_FAILED);
+    fake_acked = true;
+    job_assert_goes_on(&job);
+    job_tear_down(&job);
+}
+
 /* ---- cancel ------------------------------------------------------------- */
 
 static Channel *stalling_channel(Channel *inner, uint64_t at)
@@ -484,6 +525,9 @@ int main(int argc, char **argv)
                     test_auto_converge_throttles_and_lets_go);
     g_test_add_func("/migration/pause/waits-for-continue",
                     test_pause_waits_for_continue);
+    g_test_add_func("/migration/ack/is-waited-for", test_ack_is_waited_for);
+    g_test_add_func("/migration/ack/cannot-come",
+                    test_ack_that_cannot_come_fails);
     g_test_add_func("/migration/cancel/setup", test_cancel_in_setup);
     g_test_add_func("/migration/cancel/active-stalled",
                     test_cancel_in_active_stalled);
