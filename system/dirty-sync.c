@@ -83,13 +83,7 @@ bool dirty_log_start(MemoryMap *map, DirtyClient client, bool all_ones,
     if (!ok) {
         return false;
     }
-    /*
-     * A client that joins others must be told of what is logged already: bits
-     * of it may be in the accelerators' caches, and the others' clears take
-     * them back without it. A client that begins with ones knows everything.
-     */
-    if (first ? !memory_listeners_log_start(map, error) :
-        !all_ones && !memory_listeners_log_sync(map, NULL, error)) {
+    if (first && !memory_listeners_log_start(map, error)) {
         dirty_client_stop(map->ram, client);
         return false;
     }

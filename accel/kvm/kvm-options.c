@@ -28,7 +28,7 @@ static bool parse_auto(KeyVal *kv, const char *key, KvmAuto *ret,
             return true;
         }
     }
-    tm_error_set(error, "'%s' of accelerator kvm must be 'on', 'off' or "
+    tm_error_set(error, "'%s' must be 'on', 'off' or "
                  "'auto', not '%s'", key, text);
     return false;
 }
@@ -42,9 +42,9 @@ static bool parse_ring(KeyVal *kv, GError **error)
         return false;
     }
     if (entries) {
-        tm_error_set(error, "'dirty-ring-size=%" G_GUINT64_FORMAT "' of "
-                     "accelerator kvm: the dirty ring is not supported, only "
-                     "0 (the dirty log) is", entries);
+        tm_error_set(error, "'dirty-ring-size=%" G_GUINT64_FORMAT "': the "
+                     "dirty ring is not supported, only 0 (the dirty log) is",
+                     entries);
         return false;
     }
     return true;
@@ -61,7 +61,7 @@ bool kvm_options_parse(KeyVal *kv, KvmOptions *ret, GError **error)
             !parse_auto(kv, "dirty-log-initially-set",
                         &options.initially_set, error) ||
             !parse_ring(kv, error) ||
-            !keyval_check_unused(kv, "accelerator kvm", error)) {
+            !keyval_check_unused(kv, "this accelerator", error)) {
             return false;
         }
     }

@@ -38,6 +38,11 @@ bool kvm_set_state(Vcpu *vcpu, GError **error);
 bool kvm_vcpu_ioctl(KvmVcpu *kv, unsigned long request, void *arg,
                     const char *what, GError **error);
 
+/** kvm_fpu_get(), kvm_fpu_set() - x87 and vector registers, XCR0; kvm-fpu.c.
+ *  Errors: the ioctl's. */
+bool kvm_fpu_get(KvmVcpu *kv, GError **error);
+bool kvm_fpu_set(KvmVcpu *kv, GError **error);
+
 /* What the run loop does after an exit was dealt with. */
 typedef enum KvmAction {
     KVM_GO_ON,    /* enter again: the access is completed there */
