@@ -16,6 +16,9 @@
  *
  * The interrupt line is (any enabled cause) and MCR.OUT2, as PCs wire it.
  *
+ * A load that failed half-way may leave nonsense in the FIFO's counters; they
+ * are therefore never trusted as an index.
+ *
  * State: section "serial", version 3, with QEMU's layout; subsections
  * thr_ipending, recv_fifo and timeout_ipending when they say something that
  * the registers do not.
@@ -106,7 +109,7 @@ static void serial_take_byte(SerialState *s, uint8_t byte)
         s->rbr = byte;
         return;
     }
-    if (f->num == SERIAL_FIFO_BYTES) {
+    if (f->num >= SERIAL_FIFO_BYTES) {
         s->lsr |= LSR_OVERRUN;
         return;
     }
@@ -127,11 +130,12 @@ static void serial_end_burst(SerialState *s)
 static uint8_t serial_read_rbr(SerialState *s)
 {
     SerialFifo *f = &s->recv_fifo;
+    uint8_t value;
 
     if (!serial_fifo_on(s)) {
         s->lsr &= ~LSR_DATA;
     } else if (f->num > 0) {
-        s->rbr = f->data[f->head];
+        s->rbr = f->data[f->head % SERIAL_FIFO_BYTES];
         f->head = (f->head + 1) % SERIAL_FIFO_BYTES;
         if (--f->num == 0) {
             s->lsr &= ~LSR_DATA;
@@ -140,10 +144,11 @@ static uint8_t serial_read_rbr(SerialState *s)
         serial_end_burst(s); /* what is left may be below the trigger again */
     }
     serial_update_irq(s);
+    value = s->rbr;
     if (s->chr && !(s->mcr & MCR_LOOP)) {
         chardev_accept_input(s->chr);
     }
-    return s->rbr;
+    return value;
 }
 
 static void serial_write_thr(SerialState *s, uint8_t byte)
@@ -299,7 +304,7 @@ static size_t serial_can_receive(void *opaque)
     if (!serial_fifo_on(s)) {
         return !(s->lsr & LSR_DATA);
     }
-    return SERIAL_FIFO_BYTES - s->recv_fifo.num;
+    return SERIAL_FIFO_BYTES - MIN(s->recv_fifo.num, SERIAL_FIFO_BYTES);
 }
 
 static void serial_receive(void *opaque, const uint8_t *buf, size_t n)

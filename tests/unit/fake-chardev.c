@@ -46,7 +46,7 @@ void fake_chardev_free(Chardev *chr)
 void fake_chardev_open(Chardev *chr)
 {
     chr->open = true;
-    if (chr->frontend) {
+    if (chr->frontend && chr->frontend->event) {
         chr->frontend->event(chr->opaque, CHARDEV_OPENED);
     }
 }
@@ -56,7 +56,9 @@ void fake_chardev_close(Chardev *chr)
     chr->open = false;
     g_string_truncate(chr->input, 0);
     g_string_truncate(chr->queue, 0);
-    chr->frontend->event(chr->opaque, CHARDEV_CLOSED);
+    if (chr->frontend->event) {
+        chr->frontend->event(chr->opaque, CHARDEV_CLOSED);
+    }
 }
 
 static void feed(Chardev *chr)
@@ -97,7 +99,9 @@ static void drain(Chardev *chr)
     g_string_append_len(chr->output, chr->queue->str, chr->queue->len);
     g_string_truncate(chr->queue, 0);
     if (had) {
-        chr->frontend->drained(chr->opaque);
+        if (chr->frontend->drained) {
+            chr->frontend->drained(chr->opaque);
+        }
         feed(chr);
     }
 }
@@ -136,7 +140,7 @@ bool chardev_attach(Chardev *chr, const ChardevFrontend *frontend,
     g_assert_null(chr->frontend);
     chr->frontend = frontend;
     chr->opaque = opaque;
-    if (chr->open) {
+    if (chr->open && frontend->event) {
         frontend->event(opaque, CHARDEV_OPENED);
     }
     return true;
