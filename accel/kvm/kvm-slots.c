@@ -131,6 +131,9 @@ static bool take_id_locked(KvmSlots *slots, uint32_t *ret, GError **error)
 
 static bool add_one_locked(KvmSlots *slots, const MemorySection *s,
                            GError **error)
+    TSA_REQUIRES(slots->lock);
+static bool add_one_locked(KvmSlots *slots, const MemorySection *s,
+                           GError **error)
 {
     g_autofree KvmSlot *slot = g_new0(KvmSlot, 1);
 
@@ -153,6 +156,8 @@ static bool add_one_locked(KvmSlots *slots, const MemorySection *s,
 
 /* Collect what is not yet told, so that removal loses no bit. */
 static void sync_before_del_locked(KvmSlots *slots, KvmSlot *slot)
+    TSA_REQUIRES(slots->lock);
+static void sync_before_del_locked(KvmSlots *slots, KvmSlot *slot)
 {
     g_autoptr(GError) error = NULL;
 
@@ -174,6 +179,8 @@ static void sync_before_del_locked(KvmSlots *slots, KvmSlot *slot)
 }
 
 static void del_at_locked(KvmSlots *slots, guint i)
+    TSA_REQUIRES(slots->lock);
+static void del_at_locked(KvmSlots *slots, guint i)
 {
     KvmSlot *slot = g_ptr_array_index(slots->table, i);
     g_autoptr(GError) error = NULL;
@@ -189,6 +196,8 @@ static void del_at_locked(KvmSlots *slots, guint i)
     slot_free(slot);
 }
 
+static void del_range_locked(KvmSlots *slots, uint64_t gpa, uint64_t size)
+    TSA_REQUIRES(slots->lock);
 static void del_range_locked(KvmSlots *slots, uint64_t gpa, uint64_t size)
 {
     guint i = kvm_slots_first_locked(slots, gpa);
@@ -275,6 +284,8 @@ static bool log_start_one_locked(KvmSlots *slots, KvmSlot *slot,
     return true;
 }
 
+static void log_stop_range_locked(KvmSlots *slots, uint64_t gpa, uint64_t size)
+    TSA_REQUIRES(slots->lock);
 static void log_stop_range_locked(KvmSlots *slots, uint64_t gpa, uint64_t size)
 {
     KvmSlot *slot;

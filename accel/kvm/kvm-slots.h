@@ -30,6 +30,7 @@
 #include "accel/kvm/kvm-ioctl.h"
 #include "accel/kvm/kvm-options.h"
 #include "system/memory-listener.h"
+#include "util/compiler.h"
 
 /* The kernel's limit: a slot's page count fits in 31 bits. */
 #define KVM_SLOT_MAX_PAGES ((UINT64_C(1) << 31) - 1)
@@ -79,8 +80,8 @@ void kvm_slots_done(KvmSlots *slots);
 
 /** kvm_slots_lock(), kvm_slots_unlock() - the slots lock; innermost but for
  *  the locks of dirty-sync. Context: any thread. */
-void kvm_slots_lock(KvmSlots *slots);
-void kvm_slots_unlock(KvmSlots *slots);
+void kvm_slots_lock(KvmSlots *slots) TSA_ACQUIRE(slots->lock);
+void kvm_slots_unlock(KvmSlots *slots) TSA_RELEASE(slots->lock);
 
 /**
  * kvm_slots_add() - back a section with slots
@@ -112,11 +113,13 @@ void kvm_slots_log_stop(KvmSlots *slots, const MemorySection *s);
  * Slots from there on, while their gpa is below a range's end, overlap it.
  * Context: slots lock. Cost: O(log n).
  */
-guint kvm_slots_first_locked(const KvmSlots *slots, uint64_t gpa);
+guint kvm_slots_first_locked(const KvmSlots *slots, uint64_t gpa)
+    TSA_REQUIRES(slots->lock);
 
 /** kvm_slots_at_locked() - slot @i, or NULL if it begins at or after @end or
  *  there is none. Context: slots lock. */
-KvmSlot *kvm_slots_at_locked(const KvmSlots *slots, guint i, uint64_t end);
+KvmSlot *kvm_slots_at_locked(const KvmSlots *slots, guint i, uint64_t end)
+    TSA_REQUIRES(slots->lock);
 
 /**
  * kvm_slots_sync_one_locked() - fetch a slot and merge its cache
@@ -126,7 +129,7 @@ KvmSlot *kvm_slots_at_locked(const KvmSlots *slots, guint i, uint64_t end);
  * Errors:  fetch's. Nothing was merged and nothing is lost.
  */
 bool kvm_slots_sync_one_locked(KvmSlots *slots, KvmSlot *slot,
-                               GError **error);
+                               GError **error) TSA_REQUIRES(slots->lock);
 
 /* Hooks of the listener, shared with tests. */
 extern const MemoryListenerOps kvm_slots_listener_ops;

@@ -40,7 +40,7 @@ static void test_skip_every_length_leaves_the_rest(void)
         g_assert_cmpuint(iov_size(iov, niov), ==, TEXT_LEN - skip);
         g_assert_true(niov == 0 || iov->iov_len > 0);
         iov_to_buf(iov, niov, 0, rest, sizeof(rest));
-        g_assert_cmpstr(rest, ==, TEXT + skip);
+        g_assert_cmpstr(rest, ==, &TEXT[skip]);
     }
 }
 
@@ -53,7 +53,7 @@ static void check_copy(size_t offset, size_t n)
     vector_init(&v);
     memset(buf, '.', sizeof(buf));
     g_assert_cmpuint(iov_to_buf(v.iov, 5, offset, buf, n), ==, want);
-    g_assert_cmpint(memcmp(buf, TEXT + MIN(offset, TEXT_LEN), want), ==, 0);
+    g_assert_cmpint(memcmp(buf, &TEXT[MIN(offset, TEXT_LEN)], want), ==, 0);
     g_assert_cmpint(buf[want], ==, '.');
 
     memset(buf, 'X', sizeof(buf));

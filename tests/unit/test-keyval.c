@@ -90,8 +90,7 @@ static void test_parse_random_texts_do_not_crash(void)
         }
         kv = keyval_parse(text, round & 1 ? "first" : NULL, NULL);
         if (kv) {
-            g_autofree char *dumped = dump(kv);
-
+            g_free(dump(kv)); /* which asks for every key */
             g_assert_true(keyval_check_unused(kv, "anything", NULL));
         }
     }
