@@ -72,6 +72,8 @@ typedef struct AtaChannel {
     uint8_t selected;         /* 0 or 1 */
     uint8_t control;
     uint8_t irq_pending;
+    bool loading;             /* a load has begun and not succeeded: nothing
+                                 here can be trusted, the ports are dead */
 } AtaChannel;
 
 extern const VmStateDesc ide_vmstate;

@@ -79,6 +79,7 @@ static bool ide_pre_load(void *opaque, GError **error)
 {
     AtaChannel *channel = opaque;
 
+    channel->loading = true;
     ata_forget_transfer(&channel->units[0]);
     ata_forget_transfer(&channel->units[1]);
     return true;
@@ -135,34 +136,17 @@ static bool ata_unit_check(AtaUnit *unit, unsigned index, GError **error)
     return true;
 }
 
-/* Leave nothing behind that the commands could not live with. */
-static void ide_load_failed(AtaChannel *channel)
-{
-    ide_pre_load(channel, NULL);
-    channel->selected = 0;
-    for (unsigned i = 0; i < 2; i++) {
-        AtaUnit *unit = &channel->units[i];
-
-        unit->sectors = unit->disk ? unit->disk->sectors : 0;
-        unit->heads = unit->disk ? unit->disk->heads : 0;
-        unit->secs = unit->disk ? unit->disk->secs : 0;
-        unit->multiple = 0;
-    }
-}
-
 static bool ide_post_load(void *opaque, int version, GError **error)
 {
     AtaChannel *channel = opaque;
 
     for (unsigned i = 0; i < 2; i++) {
-        AtaUnit *unit = &channel->units[i];
-
-        if (!ata_unit_check(unit, i, error)) {
-            ide_load_failed(channel);
+        if (!ata_unit_check(&channel->units[i], i, error)) {
             return false;
         }
     }
     channel->selected &= 1;
+    channel->loading = false;
     if (channel->irq_pending) {
         ata_raise_irq(channel);
     } else {

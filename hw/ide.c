@@ -69,6 +69,7 @@ static void ide_reset(void *opaque, bool wakeup)
     AtaChannel *channel = opaque;
 
     channel->control = 0;
+    channel->loading = false;
     ata_channel_reset(channel);
 }
 
@@ -154,6 +155,9 @@ static uint64_t ide_read(void *opaque, uint64_t offset, unsigned size)
     AtaChannel *channel = opaque;
     uint64_t value = 0;
 
+    if (channel->loading) {
+        return UINT64_MAX;
+    }
     if (offset == ATA_DATA) {
         return ata_data_read(channel, ata_selected(channel), size);
     }
@@ -168,6 +172,9 @@ static void ide_write(void *opaque, uint64_t offset, uint64_t value,
 {
     AtaChannel *channel = opaque;
 
+    if (channel->loading) {
+        return;
+    }
     if (offset == ATA_DATA) {
         ata_data_write(channel, ata_selected(channel), value, size);
         return;
@@ -181,9 +188,11 @@ static void ide_write(void *opaque, uint64_t offset, uint64_t value,
 static uint64_t ide_control_read(void *opaque, uint64_t offset, unsigned size)
 {
     AtaChannel *channel = opaque;
-    AtaUnit *unit = ata_selected(channel);
 
-    return unit->disk ? unit->status : 0;
+    if (channel->loading) {
+        return UINT64_MAX;
+    }
+    return ata_selected(channel)->disk ? ata_selected(channel)->status : 0;
 }
 
 static void ide_control_write(void *opaque, uint64_t offset, uint64_t value,
@@ -192,6 +201,9 @@ static void ide_control_write(void *opaque, uint64_t offset, uint64_t value,
     AtaChannel *channel = opaque;
     uint8_t old = channel->control;
 
+    if (channel->loading) {
+        return;
+    }
     channel->control = value & (CONTROL_NIEN | CONTROL_SRST | CONTROL_HOB);
     if (old & ~channel->control & CONTROL_SRST) {
         ata_channel_reset(channel); /* reset ends: signature, not busy */
