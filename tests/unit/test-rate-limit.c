@@ -109,7 +109,7 @@ static void test_stalled_receiver_is_not_made_up_for(void)
     rate_limit_init(&limit, 0);
     rate_limit_fill(&limit, 0, 1000000);
     rate_limit_fill(&limit, 100 * NS_PER_SEC, 1000000);
-    g_assert_cmpfloat(limit.credit_bytes, <=, 50000);
+    g_assert_cmpfloat(limit.credit_bytes, <=, 20000);
 }
 
 static void test_meter_first_and_whole_windows(void)
