@@ -17,6 +17,8 @@
 typedef struct ChardevBackend {
     const char *name; /* as in -chardev NAME */
     bool discards;    /* what is written is meant to be lost */
+    /* Would open() take these options? Opens nothing. */
+    bool (*check)(KeyVal *options, GError **error);
     /* Reads its options, opens, and ends with chardev_set_fds() if somebody
      * is there at once. On error chr->data is left for close(). */
     bool (*open)(Chardev *chr, KeyVal *options, GError **error);

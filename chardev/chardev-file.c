@@ -9,18 +9,37 @@
 #include "chardev/chardev-backend.h"
 #include "util/error.h"
 
-static bool file_open(Chardev *chr, KeyVal *options, GError **error)
+static bool file_read_options(KeyVal *options, const char **ret_path,
+                              bool *ret_append, GError **error)
 {
-    const char *path = keyval_get_str(options, "path");
-    bool append = false;
-    int fd;
-
-    if (!keyval_get_bool(options, "append", &append, error) ||
+    *ret_path = keyval_get_str(options, "path");
+    *ret_append = false;
+    if (!keyval_get_bool(options, "append", ret_append, error) ||
         !keyval_check_unused(options, "chardev backend 'file'", error)) {
         return false;
     }
-    if (!path || !*path) {
+    if (!*ret_path || !**ret_path) {
         tm_error_set(error, "chardev backend 'file' needs a path");
+        return false;
+    }
+    return true;
+}
+
+static bool file_check(KeyVal *options, GError **error)
+{
+    const char *path;
+    bool append;
+
+    return file_read_options(options, &path, &append, error);
+}
+
+static bool file_open(Chardev *chr, KeyVal *options, GError **error)
+{
+    const char *path;
+    bool append;
+    int fd;
+
+    if (!file_read_options(options, &path, &append, error)) {
         return false;
     }
     /* O_NONBLOCK: a FIFO or a terminal must not hold the guest up. */
@@ -34,9 +53,14 @@ static bool file_open(Chardev *chr, KeyVal *options, GError **error)
     return true;
 }
 
+static bool null_check(KeyVal *options, GError **error)
+{
+    return keyval_check_unused(options, "chardev backend 'null'", error);
+}
+
 static bool null_open(Chardev *chr, KeyVal *options, GError **error)
 {
-    if (!keyval_check_unused(options, "chardev backend 'null'", error)) {
+    if (!null_check(options, error)) {
         return false;
     }
     chr->is_open = true;
@@ -55,6 +79,7 @@ static void nothing_to_close(Chardev *chr)
 
 const ChardevBackend chardev_file = {
     .name = "file",
+    .check = file_check,
     .open = file_open,
     .filename = name_as_filename,
     .close = nothing_to_close,
@@ -63,6 +88,7 @@ const ChardevBackend chardev_file = {
 const ChardevBackend chardev_null = {
     .name = "null",
     .discards = true,
+    .check = null_check,
     .open = null_open,
     .filename = name_as_filename,
     .close = nothing_to_close,

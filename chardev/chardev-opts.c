@@ -42,12 +42,14 @@ static bool check_id(const char *id, GError **error)
     return true;
 }
 
-Chardev *chardev_add(ChardevList *list, KeyVal *options, GError **error)
+/* What every backend's options have. */
+static const ChardevBackend *read_common(KeyVal *options, const char **ret_id,
+                                         GError **error)
 {
     const char *name = keyval_get_str(options, "backend");
-    const char *id = keyval_get_str(options, "id");
     const ChardevBackend *backend;
 
+    *ret_id = keyval_get_str(options, "id");
     if (!name) {
         tm_error_set(error, "chardev without a backend");
         return NULL;
@@ -56,12 +58,27 @@ Chardev *chardev_add(ChardevList *list, KeyVal *options, GError **error)
     if (!backend) {
         return NULL;
     }
-    if (!id) {
+    if (!*ret_id) {
         tm_error_set(error, "chardev without an id");
         return NULL;
     }
-    return check_id(id, error) ?
-        chardev_create(list, id, backend, options, error) : NULL;
+    return check_id(*ret_id, error) ? backend : NULL;
+}
+
+Chardev *chardev_add(ChardevList *list, KeyVal *options, GError **error)
+{
+    const char *id;
+    const ChardevBackend *backend = read_common(options, &id, error);
+
+    return backend ? chardev_create(list, id, backend, options, error) : NULL;
+}
+
+bool chardev_check(KeyVal *options, GError **error)
+{
+    const char *id;
+    const ChardevBackend *backend = read_common(options, &id, error);
+
+    return backend && backend->check(options, error);
 }
 
 /* "HOST:PORT[,option...]" as options of the socket backend. */
@@ -136,4 +153,16 @@ Chardev *chardev_add_legacy(ChardevList *list, const char *id,
     }
     options = parse_legacy(text, &backend, error);
     return options ? chardev_create(list, id, backend, options, error) : NULL;
+}
+
+bool chardev_check_legacy(const char *text, GError **error)
+{
+    const ChardevBackend *backend;
+    g_autoptr(KeyVal) options = NULL;
+
+    if (g_str_has_prefix(text, "chardev:")) {
+        return true;
+    }
+    options = parse_legacy(text, &backend, error);
+    return options && backend->check(options, error);
 }

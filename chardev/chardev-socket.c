@@ -127,6 +127,15 @@ static bool read_options(SocketOptions *o, KeyVal *options, GError **error)
            keyval_check_unused(options, "chardev backend 'socket'", error);
 }
 
+static bool socket_check(KeyVal *options, GError **error)
+{
+    SocketOptions o = {.fd = -1};
+    bool ok = read_options(&o, options, error);
+
+    channel_address_free(o.address);
+    return ok;
+}
+
 static bool open_server(Chardev *chr, SocketOptions *o, GError **error)
 {
     SocketData *s = chr->data;
@@ -234,6 +243,7 @@ static void socket_close(Chardev *chr)
 
 const ChardevBackend chardev_socket = {
     .name = "socket",
+    .check = socket_check,
     .open = socket_open,
     .hung_up = socket_hung_up,
     .filename = socket_filename,

@@ -91,14 +91,28 @@ static int own_fd(int fd, int flags)
     return copy;
 }
 
+static bool stdio_read_options(KeyVal *options, bool *ret_signals,
+                               GError **error)
+{
+    *ret_signals = true;
+    return keyval_get_bool(options, "signal", ret_signals, error) &&
+           keyval_check_unused(options, "chardev backend 'stdio'", error);
+}
+
+static bool stdio_check(KeyVal *options, GError **error)
+{
+    bool signals;
+
+    return stdio_read_options(options, &signals, error);
+}
+
 static bool stdio_open(Chardev *chr, KeyVal *options, GError **error)
 {
     static bool is_registered;
-    bool signals = true;
+    bool signals;
     int in_fd, out_fd;
 
-    if (!keyval_get_bool(options, "signal", &signals, error) ||
-        !keyval_check_unused(options, "chardev backend 'stdio'", error)) {
+    if (!stdio_read_options(options, &signals, error)) {
         return false;
     }
     if (chr->list->stdio_taken) {
@@ -142,6 +156,7 @@ static void stdio_close(Chardev *chr)
 
 const ChardevBackend chardev_stdio = {
     .name = "stdio",
+    .check = stdio_check,
     .open = stdio_open,
     .filename = stdio_filename,
     .close = stdio_close,
