@@ -124,7 +124,7 @@ int monitors_steal_fd(Monitors *monitors, const char *name)
     return GPOINTER_TO_INT(fd);
 }
 
-int monitor_take_fd(QmpSession *session, const char *name, GError **error)
+int monitors_take_fd(Monitors *monitors, const char *name, GError **error)
 {
     uint64_t number;
     int fd;
@@ -139,9 +139,14 @@ int monitor_take_fd(QmpSession *session, const char *name, GError **error)
         }
         return number;
     }
-    fd = monitors_steal_fd(session->monitors, name);
+    fd = monitors_steal_fd(monitors, name);
     if (fd < 0) {
         tm_error_set(error, "File descriptor named '%s' not found", name);
     }
     return fd;
+}
+
+int monitor_take_fd(QmpSession *session, const char *name, GError **error)
+{
+    return monitors_take_fd(session->monitors, name, error);
 }

@@ -76,13 +76,14 @@ bool monitor_add_qmp(Monitors *monitors, Chardev *chr, bool pretty,
 bool monitor_add_hmp(Monitors *monitors, Chardev *chr, GError **error);
 
 /**
- * monitor_take_fd() - the descriptor behind a name, as in "fd:name"
+ * monitors_take_fd(), monitor_take_fd() - the descriptor behind a name, as in "fd:name"
  * @name: given by getfd; the name is free again afterwards. A number is a
  *        descriptor that the process was started with.
  * Context: main thread.
  * Errors:  "File descriptor named 'x' not found", or a bad number.
  * Returns: a descriptor that is the caller's; -1 on error.
  */
+int monitors_take_fd(Monitors *monitors, const char *name, GError **error);
 int monitor_take_fd(QmpSession *session, const char *name, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Monitors, monitors_free)
