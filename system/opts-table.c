@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The options: one row each, in the order in which -help prints them.
+ */
+#include "system/opts.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define AT(field) offsetof(Options, field)
+
+static const OptRow rows[] = {
+    { "help", NULL, "print this text and exit", OPT_FLAG, AT(help) },
+    { "h", NULL, NULL, OPT_FLAG, AT(help) },
+    { "version", NULL, "print the version and exit", OPT_FLAG, AT(version) },
+    { "machine", "[type=]NAME[,accel=A1[:A2...]][,memory-backend=ID]",
+      "the board; 'help' lists them. accel= names accelerators in order of\n"
+      "preference, memory-backend= an -object that is the guest's RAM",
+      OPT_MERGED, AT(machine), "type" },
+    { "M", NULL, NULL, OPT_MERGED, AT(machine), "type" },
+    { "accel", "[accel=]NAME[,PROPERTY=VALUE...]",
+      "an accelerator; repeated, in order of preference; 'help' lists them\n"
+      "kvm: manual-dirty-log-protect=on|off|auto (default: auto)",
+      OPT_KEYVALS, AT(accels), "accel" },
+    { "m", "[size=]SIZE",
+      "size of the guest's RAM, in MiB unless it has a unit (default: 128)",
+      OPT_MERGED, AT(memory), "size" },
+    { "smp", "[cpus=]N", "number of vCPUs (default: 1)",
+      OPT_MERGED, AT(smp), "cpus" },
+    { "object", "memory-backend-ram|memory-backend-memfd|memory-backend-file,"
+      "id=ID,size=SIZE",
+      "host memory to be used by -machine memory-backend=ID; also takes\n"
+      "share=on|off, prealloc=on|off and, for a file, mem-path=PATH",
+      OPT_KEYVALS, AT(objects), "qom-type" },
+    { "drive", "file=PATH[,if=none|ide][,id=ID][,format=raw][,readonly=on|off]",
+      "a disk image; with if=none it belongs to the -device that names its id",
+      OPT_KEYVALS, AT(drives) },
+    { "device", "DRIVER[,PROPERTY=VALUE...]",
+      "add a device; 'help' lists drivers, 'DRIVER,help' their properties",
+      OPT_KEYVALS, AT(devices), "driver" },
+    { "serial", "CHARDEV",
+      "the other end of the next serial port: null, none, stdio, file:PATH,\n"
+      "unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,server=on]\n"
+      "[,wait=off], or chardev:ID (default: none)",
+      OPT_TEXTS, AT(serials) },
+    { "chardev", "[backend=]BACKEND,id=ID[,OPTION=VALUE...]",
+      "a character device: socket (path= or host=,port= or fd=, server=,\n"
+      "wait=, nodelay=), file (path=, append=), stdio (signal=), null",
+      OPT_KEYVALS, AT(chardevs), "backend" },
+    { "mon", "[chardev=]ID[,mode=control|readline][,pretty=on|off]",
+      "a monitor on a chardev: QMP (control) or for people (readline)",
+      OPT_KEYVALS, AT(mons), "chardev" },
+    { "qmp", "CHARDEV", "QMP on a new chardev, as for -serial",
+      OPT_TEXTS, AT(qmps) },
+    { "qmp-pretty", "CHARDEV", "the same, with indented replies",
+      OPT_TEXTS, AT(pretty_qmps) },
+    { "monitor", "CHARDEV", "a monitor for people on a new chardev",
+      OPT_TEXTS, AT(hmps) },
+    { "qtest", "CHARDEV", "the test protocol on a new chardev",
+      OPT_TEXT, AT(qtest) },
+    { "qtest-log", "PATH", "write the test protocol's lines to a file",
+      OPT_TEXT, AT(qtest_log) },
+    { "incoming", "URI|defer",
+      "wait for a migration on unix:, tcp:, fd:, exec: or file:, or until\n"
+      "migrate-incoming says where",
+      OPT_TEXTS, AT(incomings) },
+    { "S", NULL, "do not start the vCPUs; 'cont' does", OPT_FLAG,
+      AT(paused) },
+    { "name", "[guest=]NAME[,process=NAME][,debug-threads=on]",
+      "the machine's name, and the process's; threads always have names",
+      OPT_MERGED, AT(name), "guest" },
+    { "uuid", "UUID", "the machine's UUID", OPT_TEXT, AT(uuid) },
+    { "display", "none", "there is no display", OPT_TEXT, AT(display) },
+    { "audio", "none", "there is no sound", OPT_TEXT, AT(audio) },
+    { "vga", "none", "there is no graphics card", OPT_TEXT, AT(vga) },
+    { "nodefaults", NULL,
+      "add no devices that were not asked for; none are in any case",
+      OPT_FLAG, AT(nodefaults) },
+    { "no-user-config", NULL,
+      "read no configuration files; none are in any case",
+      OPT_FLAG, AT(no_user_config) },
+    { "no-reboot", NULL, "a reset ends the program", OPT_FLAG,
+      AT(no_reboot) },
+    { "no-shutdown", NULL,
+      "a guest that switches itself off is stopped; the program stays",
+      OPT_FLAG, AT(no_shutdown) },
+    { "global", "migration.NAME=VALUE",
+      "preset a migration parameter, property or (x-NAME=on) capability",
+      OPT_TEXTS, AT(globals) },
+    { "trace", "[enable=]PATTERN",
+      "switch trace events on; 'help' lists them", OPT_KEYVALS, AT(traces),
+      "enable" },
+    { "D", "PATH", "write trace events to a file, not to standard error",
+      OPT_TEXT, AT(log_path) },
+    { "pidfile", "PATH", "write the process's number to a file",
+      OPT_TEXT, AT(pidfile) },
+    { "daemonize", NULL,
+      "go to the background once the machine is ready", OPT_FLAG,
+      AT(daemonize) },
+    { "msg", "timestamp=on|off",
+      "begin messages and trace events with the time", OPT_MERGED, AT(msg) },
+    { NULL },
+};
+
+const OptRow *opts_rows(void)
+{
+    return rows;
+}
+
+const OptRow *opts_find(const char *name)
+{
+    for (const OptRow *row = rows; row->name; row++) {
+        if (!strcmp(row->name, name)) {
+            return row;
+        }
+    }
+    return NULL;
+}
