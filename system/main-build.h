@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Putting a machine together from checked options, and taking it apart.
+ */
+#ifndef SYSTEM_MAIN_BUILD_H
+#define SYSTEM_MAIN_BUILD_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "migration/migration.h"
+#include "system/app.h"
+#include "system/opts.h"
+
+typedef struct QtestServer QtestServer; /* system/qtest.h */
+
+/* All that a process has; @app is what command handlers see of it. */
+typedef struct Machine {
+    App app;
+    Options *opts;           /* not owned; outlives the machine */
+    QtestServer *qtest;
+    int cancel_fd;           /* ends waits of the start-up */
+} Machine;
+
+/**
+ * machine_build() - everything up to a machine that stands, stopped
+ * In an order in which what can be wrong with the options comes before the
+ * first file, socket or process is made: accelerator, a rehearsal of the
+ * board; then chardevs, memory, board, vCPUs, migration job, monitors, qtest.
+ * Context: main thread, big lock held.
+ * Errors:  any part's; @machine is then only good for machine_done().
+ */
+bool machine_build(Machine *machine, Options *opts, GError **error);
+
+/** machine_begin() - wait for the migration that was asked for, or start */
+bool machine_begin(Machine *machine, GError **error);
+
+/** machine_done() - end what runs, free everything; half-built is fine.
+ *  Context: main thread, big lock held. */
+void machine_done(Machine *machine);
+
+/** machine_watch_events() - turn what observers of the machine and of the
+ *  migration job are told into QMP events. Context: start-up, once app->vm
+ *  stands. machine_migration_observer: for migration_new(), with the App. */
+void machine_watch_events(App *app);
+extern const MigrationObserver machine_migration_observer;
+
+#endif

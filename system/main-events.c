@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the machine and the migration job tell their observers, as QMP events.
+ */
+#include "system/main-build.h"
+
+#include "qapi/qapi-events.h"
+#include "system/main-process.h"
+#include "system/runstate.h"
+
+static void vm_told(Vm *vm, VmEvent event, void *opaque)
+{
+    ShutdownCause cause = vm_event_cause(vm);
+    bool guest = shutdown_cause_is_guest(cause);
+
+    switch (event) {
+    case VM_EVENT_STOP:
+        qapi_event_send_stop();
+        break;
+    case VM_EVENT_RESUME:
+        qapi_event_send_resume();
+        break;
+    case VM_EVENT_SUSPEND:
+        qapi_event_send_suspend();
+        break;
+    case VM_EVENT_WAKEUP:
+        qapi_event_send_wakeup();
+        break;
+    case VM_EVENT_RESET:
+        qapi_event_send_reset(guest, cause);
+        break;
+    case VM_EVENT_POWERDOWN:
+        qapi_event_send_powerdown();
+        break;
+    case VM_EVENT_SHUTDOWN:
+        qapi_event_send_shutdown(guest, cause);
+        break;
+    }
+}
+
+void machine_watch_events(App *app)
+{
+    vm_observe(app->vm, vm_told, NULL);
+}
+
+static bool events_wanted(const App *app)
+{
+    return app->migration &&
+        migration_get_capability(app->migration, MIGRATION_CAPABILITY_EVENTS);
+}
+
+static void migration_status(void *opaque, MigrationStatus status)
+{
+    if (events_wanted(opaque)) {
+        qapi_event_send_migration(status);
+    }
+}
+
+static void migration_pass(void *opaque, uint64_t pass)
+{
+    if (events_wanted(opaque)) {
+        qapi_event_send_migration_pass(pass);
+    }
+}
+
+static void migration_fatal(void *opaque, const GError *error)
+{
+    App *app = opaque;
+    g_autofree char *line = g_strdup_printf("incoming migration failed: %s",
+                                            error->message);
+
+    process_report(line);
+    vm_shutdown_request_with_code(app->vm, SHUTDOWN_CAUSE_HOST_ERROR, 1);
+}
+
+const MigrationObserver machine_migration_observer = {
+    .status = migration_status,
+    .pass = migration_pass,
+    .incoming_fatal = migration_fatal,
+};
