@@ -38,6 +38,7 @@
 #include "target/i386/cpu-state.h"
 #include "trace/accel_kvm.h"
 #include "util/error.h"
+#include "util/linux-compat.h"
 
 #define KICK_SIGNAL SIGUSR1
 #define XSAVE_BYTES sizeof(struct kvm_xsave)
@@ -205,6 +206,13 @@ void kvm_vcpu_kick(Vcpu *vcpu)
     }
 }
 
+/* Newer kernels fail with an exit reason beside the error. */
+static bool is_told_fault(const KvmVcpu *kv, int r)
+{
+    return (r == -EFAULT || r == -EHWPOISON) &&
+        kv->run->exit_reason == KVM_EXIT_MEMORY_FAULT;
+}
+
 VcpuExit kvm_vcpu_run(Vcpu *vcpu)
 {
     KvmVcpu *kv = vcpu->accel;
@@ -216,7 +224,7 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu)
             set_immediate_exit(kv, 0);
             return VCPU_EXIT_AGAIN;
         }
-        if (r < 0) {
+        if (r < 0 && !is_told_fault(kv, r)) {
             kvm_exit_fail(kv, "KVM_RUN failed: %s", g_strerror(-r));
             break;
         }
