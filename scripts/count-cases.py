@@ -1,34 +1,53 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Count test cases in the JUnit files that `meson test` leaves behind.
+"""Count test cases in the testlog.json files that `meson test` leaves behind.
 
-Prints each case that was skipped, with its reason, and then one line,
-"N passed, N failed, N skipped". Exit status 1 if a case failed, a file cannot
-be read, or there was no case at all.
+Prints each case that failed or was skipped, with its reason, and then one
+line, "N passed, N failed, N skipped". A program that died, timed out or
+printed no result is one failed case more. Exit status 1 if a case failed, a
+file cannot be read, or nothing passed.
 """
 
+import json
+import re
 import sys
-import xml.etree.ElementTree as ET
+
+RESULT = re.compile(r'^(not )?ok\b\s*\d*\s*-?\s*([^#]*)(?:#\s*(\w+)\s*(.*))?$')
+WHOLE_SKIP = re.compile(r'^1\.\.0\s*#\s*skip\S*\s*(.*)$', re.I)
 
 
-def cases(path):
-    """Yield (name, verdict, words) for every test case of one file."""
-    for suite in ET.parse(path).getroot().iter('testsuite'):
-        found = False
-        for case in suite.findall('testcase'):
-            found = True
-            name = '%s: %s' % (suite.get('name'), case.get('name'))
-            skipped = case.find('skipped')
-            if case.find('failure') is not None or case.find('error') is not None:
-                yield name, 'failed', ''
-            elif skipped is not None:
-                yield name, 'skipped', skipped.get('message') or skipped.text or ''
-            else:
-                yield name, 'passed', ''
-        # A program that died or timed out may leave no case behind.
-        bad = int(suite.get('errors', 0)) + int(suite.get('failures', 0))
-        if not found and bad:
-            yield suite.get('name'), 'failed', ''
+def cases(test):
+    """Yield (name, verdict, words) for each case of one test program."""
+    program = test['name']
+    failed = passed = skipped = 0
+    for line in (test.get('stdout') or '').split('\n'):
+        whole = WHOLE_SKIP.match(line)
+        if whole:
+            skipped += 1
+            yield program, 'skipped', whole.group(1)
+            continue
+        match = RESULT.match(line)
+        if not match:
+            continue
+        bad, name, directive, words = match.groups()
+        name = '%s: %s' % (program, name.strip())
+        if directive and directive.upper() == 'SKIP':
+            skipped += 1
+            yield name, 'skipped', words
+        elif bad:
+            failed += 1
+            yield name, 'failed', ''
+        else:
+            passed += 1
+            yield name, 'passed', ''
+    if test['result'] in ('OK', 'EXPECTEDFAIL'):
+        return
+    if test['result'] == 'SKIP':
+        if not skipped:
+            yield program, 'skipped', 'the whole program'
+    elif not failed:
+        yield program, 'failed', 'result %s, status %s' % (
+            test['result'], test.get('returncode'))
 
 
 def main():
@@ -36,13 +55,17 @@ def main():
     broken = False
     for path in sys.argv[1:]:
         try:
-            for name, verdict, words in cases(path):
-                count[verdict] += 1
-                if verdict != 'passed':
-                    print('%s: %s %s' % (verdict, name, words.strip()))
-        except (OSError, ET.ParseError) as e:
+            with open(path, encoding='utf-8') as f:
+                tests = [json.loads(line) for line in f if line.strip()]
+        except (OSError, ValueError) as e:
             print('cannot read %s: %s' % (path, e))
             broken = True
+            continue
+        for test in tests:
+            for name, verdict, words in cases(test):
+                count[verdict] += 1
+                if verdict != 'passed':
+                    print('%s: %s %s' % (verdict, name, words))
     print('%(passed)d passed, %(failed)d failed, %(skipped)d skipped' % count)
     sys.exit(1 if broken or count['failed'] or not count['passed'] else 0)
 
