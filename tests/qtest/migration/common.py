@@ -65,15 +65,15 @@ class Pair:
         self.guest = guest
         self.src = Vm(self.binary, src_args, self.accel, mem=str(mem >> 20) + 'M',
                       guest=guest, name='source')
+        self.dst = None
         try:
-            self.dst = None
             if incoming is not None:
                 self.new_destination(incoming, dst_args, dst_paused,
                                      dst_accel, stderr)
+            self.src.capability('events')
         except Exception:
-            self.src.close()
+            self.__exit__(*sys.exc_info())
             raise
-        self.src.capability('events')
         self.socket = os.path.join(self.src.dir, 'migrate.sock')
 
     def new_destination(self, incoming='defer', args=(), paused=True,
