@@ -121,15 +121,16 @@ def cancel_stalled():
         pair.src.parameter(max_bandwidth=0)
         pair.src.cmd('migrate', uri='unix:' + path)
         peer = listener.accept()[0]
-        last = [-1]
+        # The set-up was flushed, so it is sending pages by now; it stalls as
+        # soon as the socket's buffers are full: nothing arrives any more.
+        last = []
 
         def stalled():
             now = pair.src.cmd('query-migrate')
-            if now['status'] != 'active':
-                return False
-            before, last[0] = last[0], now['ram']['transferred']
-            return before == last[0] and before > 0
-        wait_until(stalled, what='the sender to stall', every=0.2)
+            if now['status'] == 'active':
+                last.append(now['ram']['transferred'])
+            return len(last) >= 5 and len(set(last[-5:])) == 1
+        wait_until(stalled, what='the sender to stall', every=0.1)
         pair.src.cmd('migrate_cancel')
         pair.src.wait_migrate('cancelled', never=('completed', 'failed'))
         peer.close()
