@@ -16,8 +16,11 @@ import guests  # noqa: E402
 from tmlib.vm import Vm, wait_until  # noqa: E402
 
 MIB = 1 << 20
-BANDWIDTH = 400 * MIB       # of the move; a rate the rounds can be watched at
-DOWNTIME_MS = 60
+BANDWIDTH = 300 * MIB       # of the move; a rate the rounds can be watched at
+DOWNTIME_MS = 50
+PATIENCE_S = 10             # of rounds that do not converge
+GIVE_WAY_MS = 5000
+START = 4 * MIB             # of what the guest writes
 BINARY = 'tidemark-system-x86_64'
 
 
@@ -75,11 +78,16 @@ def passes_per_second(vm, seconds):
     return (counter(vm) - n0) / (time.monotonic() - t0)
 
 
-def guest_image(options, accel, delay):
-    """A guest that writes the middle of its memory, page after page."""
+def working_set(options):
+    """Bytes that the guest writes again and again: a quarter of its RAM."""
+    return (options.mem // 4) & -4096
+
+
+def guest_image(options, accel, delay, size):
+    """A guest that writes @size bytes of its memory, page after page."""
     return guests.load(options.build,
                        'writer64u' if accel == 'kvm' else 'writer32',
-                       start=4 * MIB, end=options.mem * 3 // 4, delay=delay,
+                       start=START, end=START + size, delay=delay,
                        map_gib=max(4, options.mem >> 30))
 
 
@@ -87,21 +95,22 @@ def calibrate(options, accel, workdir):
     """Spins after each store for the dirty rate that was asked for."""
     if not options.dirty_rate:
         return 0
-    pages = (options.mem * 3 // 4 - 4 * MIB) // 4096
     wanted = options.dirty_rate * MIB / 4096        # pages per second
     times = []
-    for delay in (0, 2000):
-        with machine(options, accel, workdir, 'calibration', delay) as vm:
+    for delay in (0, 400):
+        with machine(options, accel, workdir, 'calibration', delay,
+                     size=8 * MIB) as vm:
             wait_until(lambda: b'A' in vm.serial_bytes(), what="the guest's A")
-            times.append(1 / (passes_per_second(vm, 0.15) * pages))
-    per_spin = max(1e-10, (times[1] - times[0]) / 2000)
+            times.append(4096 / (passes_per_second(vm, 0.15) * 8 * MIB))
+    per_spin = max(1e-10, (times[1] - times[0]) / 400)
     return max(0, int((1 / wanted - times[0]) / per_spin))
 
 
-def machine(options, accel, workdir, name, delay, args=()):
+def machine(options, accel, workdir, name, delay, args=(), size=None):
     return Vm(os.path.join(options.build, BINARY), args, accel,
               mem='%dK' % (options.mem >> 10), name=name, workdir=workdir,
-              guest=guest_image(options, accel, delay))
+              guest=guest_image(options, accel, delay,
+                                size or working_set(options)))
 
 
 class Progress:
@@ -147,18 +156,20 @@ def move(src, uri):
     src.parameter(downtime_limit=DOWNTIME_MS)
     src.cmd('migrate', uri=uri)
     progress = Progress()
+    patience = time.monotonic() + PATIENCE_S
     while True:
         info = src.cmd('query-migrate')
         progress.show(info)
+        if patience and time.monotonic() > patience:
+            patience = 0
+            progress.erase()
+            print('The guest writes faster than it can be sent: after %d s it '
+                  'may stop for longer, up to %d ms.' % (PATIENCE_S, GIVE_WAY_MS))
+            src.parameter(downtime_limit=GIVE_WAY_MS)
         if info.get('status') in ('completed', 'failed', 'cancelled'):
             progress.erase()
             return info
         time.sleep(0.02)
-
-
-def give_way(src, options):
-    """A guest that outruns the link is let go after a while, and said so."""
-    del src, options
 
 
 def dirty_mode(vm, accel):
@@ -220,7 +231,7 @@ def run(options, accel, workdir):
                     ['-S', '-incoming', uri]) as dst:
         wait_until(lambda: b'B' in src.serial_bytes(), what="the guest's B")
         n = passes_per_second(src, 0.2)
-        pages = (options.mem * 3 // 4 - 4 * MIB) // 4096
+        pages = working_set(options) // 4096
         print('The guest has %d MiB of RAM and writes %d pages of it, %.1f '
               'times a second (%.0f MiB/s), at %s.' % (
                   options.mem // MIB, pages, n, n * pages / 256,
