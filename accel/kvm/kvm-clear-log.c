@@ -41,9 +41,9 @@ static bool clear_words(KvmSlots *slots, KvmSlot *slot, uint64_t first,
         .dirty_bitmap = words,
     };
     uint64_t dirty = bitmap_count(words, 0, npages);
-    gint64 begin_us = g_get_monotonic_time();
+    int64_t begin_ns = clock_now_ns(slots->clock);
     int r = kvm_vm(slots->io, KVM_CLEAR_DIRTY_LOG, &log);
-    uint64_t ns = (g_get_monotonic_time() - begin_us) * 1000;
+    uint64_t ns = clock_now_ns(slots->clock) - begin_ns;
 
     if (r < 0) {
         tm_error_set_errno(error, r, "cannot clear the dirty log of slot %u, "

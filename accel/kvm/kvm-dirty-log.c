@@ -125,7 +125,7 @@ bool kvm_slots_sync_one_locked(KvmSlots *slots, KvmSlot *slot, GError **error)
         .block = slot->block, .offset = slot->offset,
         .readonly = slot->readonly,
     };
-    gint64 begin_us = g_get_monotonic_time();
+    int64_t begin_ns = clock_now_ns(slots->clock);
 
     if (!slots->dirty->fetch(slots, slot, error)) {
         return false;
@@ -133,7 +133,7 @@ bool kvm_slots_sync_one_locked(KvmSlots *slots, KvmSlot *slot, GError **error)
     if (trace_event_is_on(&trace_event_kvm_dirty_fetch)) {
         trace_kvm_dirty_fetch(slot->id, slot->gpa, slot->npages,
                               bitmap_count(slot->cache, 0, slot->npages),
-                              (g_get_monotonic_time() - begin_us) * 1000);
+                              clock_now_ns(slots->clock) - begin_ns);
     }
     dirty_sync_merge(slots->listener.map, &whole, slot->cache);
     slot->told = true;

@@ -22,6 +22,7 @@ void kvm_slots_init(KvmSlots *slots, KvmIo *io, const KvmDirtyOps *dirty,
         .max_slots = max_slots,
         .max_pages = KVM_SLOT_MAX_PAGES,
         .readonly_mem = readonly_mem,
+        .clock = clock_new_host(),
         .table = g_ptr_array_new(),
         .free_ids = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
     };
@@ -45,6 +46,7 @@ void kvm_slots_done(KvmSlots *slots)
     g_ptr_array_free(slots->table, TRUE);
     g_array_free(slots->free_ids, TRUE);
     g_mutex_clear(&slots->lock);
+    clock_free(slots->clock);
     slots->table = NULL;
 }
 

@@ -30,6 +30,7 @@
 #include "accel/kvm/kvm-ioctl.h"
 #include "accel/kvm/kvm-options.h"
 #include "system/memory-listener.h"
+#include "util/clock.h"
 #include "util/compiler.h"
 
 /* The kernel's limit: a slot's page count fits in 31 bits. */
@@ -60,6 +61,7 @@ struct KvmSlots {
     uint32_t max_slots;      /* of the kernel */
     uint64_t max_pages;      /* of one slot */
     bool readonly_mem;       /* the kernel has read-only slots */
+    Clock *clock;            /* for what calls cost */
     GMutex lock;             /* the slots lock: all below */
     GPtrArray *table;        /* of KvmSlot *, sorted by gpa */
     GArray *free_ids;        /* of uint32_t, below next_id */
