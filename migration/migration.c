@@ -194,14 +194,15 @@ static bool check_start(const Migration *m, const ChannelAddress *address,
     return !address || transport_check(address, &m->options, error);
 }
 
-static void begin(Migration *m, const ChannelAddress *address)
+/* To status "setup". @address: taken. */
+static void begin(Migration *m, ChannelAddress *address)
 {
     if (m->thread) {
         g_thread_join(g_steal_pointer(&m->thread)); /* it has ended */
     }
     g_clear_error(&m->error);
-    g_clear_pointer(&m->address, channel_address_free);
-    m->address = address ? channel_address_copy(address) : NULL;
+    channel_address_free(m->address);
+    m->address = address;
     m->go_on = false;
     m->vm_stopped = false;
     m->handover_begun = false;
@@ -215,17 +216,12 @@ static void begin(Migration *m, const ChannelAddress *address)
 bool migration_start(Migration *m, const ChannelAddress *address,
                      GError **error)
 {
-    g_autoptr(GError) why = NULL;
-
-    if (!check_start(m, address, error)) {
+    /* The main loop tells of the end of it, so not before we return. */
+    if (!check_start(m, address, error) ||
+        !transport_connect(m, address, error)) {
         return false;
     }
-    begin(m, address);
-    if (!transport_connect(m, &why)) {
-        end_locked(m, why);
-        g_propagate_error(error, g_steal_pointer(&why));
-        return false;
-    }
+    begin(m, channel_address_copy(address));
     return true;
 }
 

@@ -151,6 +151,16 @@ static void account_run(RamSave *rs, uint64_t npages, uint64_t bytes)
                                 : &stats->precopy_bytes, bytes);
 }
 
+/* Everything put since the last charge, headers of sections included. */
+static void charge(RamSave *rs, Stream *s)
+{
+    uint64_t put = stream_bytes(s);
+
+    rate_limit_spend(rs->config.limit, put - rs->charged_bytes);
+    rs->charged_bytes = put;
+    migration_stat_set(&rs->config.stats->transferred_bytes, put);
+}
+
 /*
  * The law in one function: clear, then take, then read and send.
  * Returns: 1 if a run was sent, 0 if nothing is dirty, -1 with @error.
@@ -177,6 +187,7 @@ static int send_next_run(RamSave *rs, Stream *s, uint64_t max_pages,
         bytes = page_send_run(&rs->sender, s, &run);
         account_run(rs, run.npages, bytes);
     }
+    charge(rs, s);
     return 1;
 }
 
@@ -208,7 +219,7 @@ static bool put_setup(void *opaque, Stream *s, GError **error)
         stream_put_be64(s, block->length);
     }
     stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
-    rs->charged_bytes = stream_bytes(s);
+    charge(rs, s); /* the limit begins with the pages */
     return may_go_on(rs, s, error);
 }
 
@@ -223,13 +234,6 @@ static uint64_t pending_bytes(void *opaque, bool exact)
     return rs->remaining_pages << TM_PAGE_BITS;
 }
 
-/* Everything put since the last charge, headers of sections included. */
-static void charge(RamSave *rs, Stream *s)
-{
-    rate_limit_spend(rs->config.limit, stream_bytes(s) - rs->charged_bytes);
-    rs->charged_bytes = stream_bytes(s);
-}
-
 static int iterate(void *opaque, Stream *s, GError **error)
 {
     RamSave *rs = opaque;
@@ -240,7 +244,6 @@ static int iterate(void *opaque, Stream *s, GError **error)
     charge(rs, s);
     while ((npages = rate_limit_pages(rs->config.limit, RAM_RUN_PAGES)) > 0) {
         rc = send_next_run(rs, s, npages, error);
-        charge(rs, s);
         if (rc <= 0 || !may_go_on(rs, s, NULL) ||
             clock_now_ns(rs->config.clock) >= end_ns) {
             break;

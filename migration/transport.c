@@ -37,9 +37,10 @@ static void connected(Channel *channel, const GError *error, void *opaque)
     migration_connected(m, channel, error);
 }
 
-bool transport_connect(Migration *m, GError **error)
+bool transport_connect(Migration *m, const ChannelAddress *address,
+                       GError **error)
 {
-    m->connecting = connect_start(m->address, CHANNEL_OUT, &m->channel_env,
+    m->connecting = connect_start(address, CHANNEL_OUT, &m->channel_env,
                                   connected, m, error);
     return m->connecting != NULL;
 }

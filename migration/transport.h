@@ -23,13 +23,14 @@ bool transport_check(const ChannelAddress *address,
                      const MigrationOptions *options, GError **error);
 
 /**
- * transport_connect() - begin to open m->address; ends in
- * migration_connected()
+ * transport_connect() - begin to open @address; ends in migration_connected(),
+ * which the main loop calls later
  * Context: main thread, big lock.
  * Errors:  what can be opened at once could not be; migration_connected()
  *          will not be called.
  */
-bool transport_connect(Migration *m, GError **error);
+bool transport_connect(Migration *m, const ChannelAddress *address,
+                       GError **error);
 
 /** transport_cancel() - give up connecting; migration_connected() will not be
  *  called. Context: main thread, big lock.

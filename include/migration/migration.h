@@ -67,9 +67,8 @@ MigrationParameters *migration_get_parameters(const Migration *m);
  * Returns at once; a refused connection fails the job later, not this call.
  * Context: main thread, big lock.
  * Errors:  blockers, a job already runs, wrong run state, capabilities that
- *          the transport cannot serve: nothing has happened. What can be
- *          opened at once (a file, a command, a descriptor) and cannot be:
- *          the job has failed as well.
+ *          the transport cannot serve, or what can be opened at once (a file,
+ *          a command, a descriptor) cannot be. Nothing has happened then.
  */
 bool migration_start(Migration *m, const ChannelAddress *address,
                      GError **error);
