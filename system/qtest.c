@@ -60,8 +60,12 @@ static void serve_line(QtestServer *s, char *line, size_t n)
     }
 }
 
+/* Whoever has a reply finds it in the log. */
 static void write_replies(QtestServer *s)
 {
+    if (s->log) {
+        fflush(s->log);
+    }
     if (s->reply->len) {
         chardev_write(s->chr, s->reply->str, s->reply->len);
         g_string_truncate(s->reply, 0);
@@ -104,9 +108,6 @@ static void qtest_read(void *opaque, const uint8_t *buf, size_t n)
         s->overlong = true;
         s->scanned = 0;
         g_string_truncate(s->input, 0);
-    }
-    if (s->log) {
-        fflush(s->log);
     }
 }
 
