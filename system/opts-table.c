@@ -14,60 +14,72 @@ static const OptRow rows[] = {
     { "h", NULL, NULL, OPT_FLAG, AT(help) },
     { "version", NULL, "print the version and exit", OPT_FLAG, AT(version) },
     { "machine", "[type=]NAME[,accel=A1[:A2...]][,memory-backend=ID]",
-      "the board; 'help' lists them. accel= names accelerators in order of\n"
-      "preference, memory-backend= an -object that is the guest's RAM",
+      "the board; 'help' lists them. accel= names accelerators in\n"
+      "order of preference, memory-backend= an -object that is the\n"
+      "guest's RAM; given again, its keys are added",
       OPT_MERGED, AT(machine), "type" },
     { "M", NULL, NULL, OPT_MERGED, AT(machine), "type" },
     { "accel", "[accel=]NAME[,PROPERTY=VALUE...]",
-      "an accelerator; repeated, in order of preference; 'help' lists them\n"
-      "kvm: manual-dirty-log-protect=on|off|auto (default: auto)",
+      "an accelerator; repeated, in order of preference; 'help'\n"
+      "lists them (default: kvm, then tcg)\n"
+      "kvm: manual-dirty-log-protect=on|off|auto (default: auto),\n"
+      "dirty-log-initially-set=on|off|auto (default: auto)",
       OPT_KEYVALS, AT(accels), "accel" },
     { "m", "[size=]SIZE",
-      "size of the guest's RAM, in MiB unless it has a unit (default: 128)",
+      "size of the guest's RAM, in MiB unless it has a unit\n"
+      "(default: that of the machine, 128 MiB for pc and q35)",
       OPT_MERGED, AT(memory), "size" },
     { "smp", "[cpus=]N", "number of vCPUs (default: 1)",
       OPT_MERGED, AT(smp), "cpus" },
-    { "object", "memory-backend-ram|memory-backend-memfd|memory-backend-file,"
-      "id=ID,size=SIZE",
-      "host memory to be used by -machine memory-backend=ID; also takes\n"
-      "share=on|off, prealloc=on|off and, for a file, mem-path=PATH",
+    { "object", "TYPE,id=ID,size=SIZE[,OPTION=VALUE...]",
+      "host memory, to be used by -machine memory-backend=ID; TYPE is\n"
+      "memory-backend-ram, memory-backend-memfd or\n"
+      "memory-backend-file (mem-path=PATH); all take share=on|off and\n"
+      "prealloc=on|off",
       OPT_KEYVALS, AT(objects), "qom-type" },
-    { "drive", "file=PATH[,if=none|ide][,id=ID][,format=raw][,readonly=on|off]",
-      "a disk image; with if=none it belongs to the -device that names its id",
+    { "drive", "file=PATH[,if=none|ide][,id=ID][,format=raw][,readonly=on]",
+      "a disk image; with if=none it belongs to the -device that\n"
+      "names its id",
       OPT_KEYVALS, AT(drives) },
     { "device", "DRIVER[,PROPERTY=VALUE...]",
-      "add a device; 'help' lists drivers, 'DRIVER,help' their properties",
+      "add a device; 'help' lists drivers, 'DRIVER,help' their\n"
+      "properties",
       OPT_KEYVALS, AT(devices), "driver" },
     { "serial", "CHARDEV",
-      "the other end of the next serial port: null, none, stdio, file:PATH,\n"
-      "unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,server=on]\n"
-      "[,wait=off], or chardev:ID (default: none)",
+      "the other end of the next serial port: null, none, stdio,\n"
+      "file:PATH, unix:PATH[,server=on][,wait=off],\n"
+      "tcp:HOST:PORT[,server=on][,wait=off], or chardev:ID\n"
+      "(default: none)",
       OPT_TEXTS, AT(serials) },
     { "chardev", "[backend=]BACKEND,id=ID[,OPTION=VALUE...]",
-      "a character device: socket (path= or host=,port= or fd=, server=,\n"
-      "wait=, nodelay=), file (path=, append=), stdio (signal=), null",
+      "a character device: socket (path= or host=,port= or fd=,\n"
+      "server=, wait=, nodelay=), file (path=, append=), stdio\n"
+      "(signal=), null",
       OPT_KEYVALS, AT(chardevs), "backend" },
     { "mon", "[chardev=]ID[,mode=control|readline][,pretty=on|off]",
-      "a monitor on a chardev: QMP (control) or for people (readline)",
+      "a monitor on a chardev: QMP (control) or for people\n"
+      "(readline, the default)",
       OPT_KEYVALS, AT(mons), "chardev" },
     { "qmp", "CHARDEV", "QMP on a new chardev, as for -serial",
       OPT_TEXTS, AT(qmps) },
     { "qmp-pretty", "CHARDEV", "the same, with indented replies",
       OPT_TEXTS, AT(pretty_qmps) },
-    { "monitor", "CHARDEV", "a monitor for people on a new chardev",
+    { "monitor", "CHARDEV",
+      "a monitor for people on a new chardev, or none",
       OPT_TEXTS, AT(hmps) },
     { "qtest", "CHARDEV", "the test protocol on a new chardev",
       OPT_TEXT, AT(qtest) },
     { "qtest-log", "PATH", "write the test protocol's lines to a file",
       OPT_TEXT, AT(qtest_log) },
     { "incoming", "URI|defer",
-      "wait for a migration on unix:, tcp:, fd:, exec: or file:, or until\n"
-      "migrate-incoming says where",
+      "wait for a migration on unix:, tcp:, fd:, exec: or file:, or\n"
+      "until migrate-incoming says where",
       OPT_TEXTS, AT(incomings) },
     { "S", NULL, "do not start the vCPUs; 'cont' does", OPT_FLAG,
       AT(paused) },
     { "name", "[guest=]NAME[,process=NAME][,debug-threads=on]",
-      "the machine's name, and the process's; threads always have names",
+      "the machine's name, and the process's; threads always have\n"
+      "names",
       OPT_MERGED, AT(name), "guest" },
     { "uuid", "UUID", "the machine's UUID", OPT_TEXT, AT(uuid) },
     { "display", "none", "there is no display", OPT_TEXT, AT(display) },
@@ -82,10 +94,12 @@ static const OptRow rows[] = {
     { "no-reboot", NULL, "a reset ends the program", OPT_FLAG,
       AT(no_reboot) },
     { "no-shutdown", NULL,
-      "a guest that switches itself off is stopped; the program stays",
+      "a guest that switches itself off is stopped; the program\n"
+      "stays",
       OPT_FLAG, AT(no_shutdown) },
     { "global", "migration.NAME=VALUE",
-      "preset a migration parameter, property or (x-NAME=on) capability",
+      "preset a migration parameter, property or (x-NAME=on)\n"
+      "capability",
       OPT_TEXTS, AT(globals) },
     { "trace", "[enable=]PATTERN",
       "switch trace events on; 'help' lists them", OPT_KEYVALS, AT(traces),

@@ -106,6 +106,7 @@ static void test_bad_lines_are_refused_by_name(void)
         { "-chardev null,id=c -chardev null,id=c", "-chardev|'c'|twice" },
         { "-chardev bad,id=c", "-chardev|bad" },
         { "-serial bad:", "-serial|bad:" },
+        { "-machine none -serial null", "-serial|'none'" },
         { "-serial chardev:x", "-serial|'x'" },
         { "-qmp bad:", "-qmp|bad:" },
         { "-qmp-pretty bad:", "-qmp-pretty|bad:" },
@@ -283,6 +284,17 @@ static void test_help_names_every_option(void)
     g_assert_null(opts_find("nosuch"));
 }
 
+static void test_help_fits_a_terminal(void)
+{
+    g_autofree char *text = opts_help("prog");
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+    for (char **line = lines; *line; line++) {
+        g_test_message("%s", *line);
+        g_assert_cmpuint(strlen(*line), <, 80);
+    }
+}
+
 static void test_help_lists(void)
 {
     static const struct {
@@ -358,6 +370,7 @@ int main(int argc, char **argv)
     T("good/clients-line", test_the_clients_line_is_understood);
     T("good/last-text-counts", test_last_text_counts_lists_grow);
     T("help/names-every-option", test_help_names_every_option);
+    T("help/fits-a-terminal", test_help_fits_a_terminal);
     T("help/lists", test_help_lists);
     T("random/no-harm", test_random_words_do_no_harm);
     status = g_test_run();
