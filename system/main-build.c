@@ -39,6 +39,7 @@ static bool rehearse_board(const Options *opts, GError **error)
     bool ok;
 
     board_config(opts, &config);
+    config.ram_bytes = 0; /* nothing can be wrong with it */
     ok = board_create(vm, &config, error);
     board_destroy(vm);
     vm_free(vm);
@@ -228,9 +229,8 @@ static void vm_describe(Machine *m)
     }
 }
 
-bool machine_build(Machine *m, Options *opts, GError **error)
+bool machine_judge(Machine *m, Options *opts, GError **error)
 {
-    BoardConfig config;
     App *app = &m->app;
 
     m->opts = opts;
@@ -239,15 +239,20 @@ bool machine_build(Machine *m, Options *opts, GError **error)
     app->vm = vm_new();
     vm_describe(m);
     machine_watch_events(app);
-    board_config(opts, &config);
     return accel_configure(app->vm, opts->accel_choices, process_report,
                            error) &&
-           rehearse_board(opts, error) && open_chardevs(m, error) &&
-           open_serials(m, &config, error) &&
+           make_migration(m, error) && rehearse_board(opts, error);
+}
+
+bool machine_build(Machine *m, GError **error)
+{
+    BoardConfig config;
+
+    board_config(m->opts, &config);
+    return open_chardevs(m, error) && open_serials(m, &config, error) &&
            map_backends(m, &config, error) &&
-           board_create(app->vm, &config, error) && make_cpus(m, error) &&
-           make_migration(m, error) && make_monitors(m, error) &&
-           make_qtest(m, error);
+           board_create(m->app.vm, &config, error) && make_cpus(m, error) &&
+           make_monitors(m, error) && make_qtest(m, error);
 }
 
 bool machine_begin(Machine *m, GError **error)

@@ -23,14 +23,23 @@ typedef struct Machine {
 } Machine;
 
 /**
- * machine_build() - everything up to a machine that stands, stopped
- * In an order in which what can be wrong with the options comes before the
- * first file, socket or process is made: accelerator, a rehearsal of the
- * board; then chardevs, memory, board, vCPUs, migration job, monitors, qtest.
+ * machine_judge() - the first half: all that can be wrong with the options
+ * and could not be told by opts_check()
+ * The accelerator, the migration job with its -global, a rehearsal of the
+ * board. No file, socket or process is made.
  * Context: main thread, big lock held.
  * Errors:  any part's; @machine is then only good for machine_done().
  */
-bool machine_build(Machine *machine, Options *opts, GError **error);
+bool machine_judge(Machine *machine, Options *opts, GError **error);
+
+/**
+ * machine_build() - the second half: a machine that stands, stopped
+ * Chardevs, memory, board, vCPUs, monitors, qtest.
+ * Context: main thread, big lock held; blocks until clients have come where
+ * chardevs wait for them.
+ * Errors:  any part's; @machine is then only good for machine_done().
+ */
+bool machine_build(Machine *machine, GError **error);
 
 /** machine_begin() - wait for the migration that was asked for, or start */
 bool machine_begin(Machine *machine, GError **error);

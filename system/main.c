@@ -52,10 +52,13 @@ static bool settle_process(const Options *opts, GError **error)
 
 static bool open_files(const Options *opts, GError **error)
 {
+    if (opts->pidfile && !process_write_pid(opts->pidfile, error)) {
+        return false;
+    }
     if (opts->log_path && !trace_set_output(opts->log_path, error)) {
         return opts_error(error, "D");
     }
-    return !opts->pidfile || process_write_pid(opts->pidfile, error);
+    return true;
 }
 
 /* Returns: the exit status. */
@@ -68,8 +71,8 @@ static int run_machine(Options *opts, GError **error)
         return 1;
     }
     big_lock_attach_main_loop();
-    if (machine_build(&machine, opts, error) && open_files(opts, error) &&
-        machine_begin(&machine, error)) {
+    if (machine_judge(&machine, opts, error) && open_files(opts, error) &&
+        machine_build(&machine, error) && machine_begin(&machine, error)) {
         process_watch_signals(machine.app.vm);
         process_ready();
         status = vm_main_loop(machine.app.vm);

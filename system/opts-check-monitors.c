@@ -135,18 +135,31 @@ static void add_legacy(Options *opts, const GPtrArray *texts, bool qmp,
     }
 }
 
+static bool check_serials(const Options *opts, GError **error)
+{
+    if (opts->serials->len > MAX_SERIALS) {
+        tm_error_set(error, "-serial: there are %u, the board has room for "
+                     "%zu", opts->serials->len, MAX_SERIALS);
+        return false;
+    }
+    for (guint i = 0; i < opts->serials->len; i++) {
+        if (strcmp(g_ptr_array_index(opts->serials, i), "none") &&
+            !opts->machine_type->has_cpus) {
+            tm_error_set(error, "-serial: machine '%s' has no serial ports",
+                         opts->machine_type->name);
+            return false;
+        }
+    }
+    return check_texts(opts, "serial", opts->serials, error);
+}
+
 static bool check_all_texts(Options *opts, GError **error)
 {
     if (opts->qtest && strcmp(opts->qtest, "none") &&
         !check_text(opts, "qtest", opts->qtest, error)) {
         return false;
     }
-    if (opts->serials->len > MAX_SERIALS) {
-        tm_error_set(error, "-serial: there are %u, the board has room for "
-                     "%zu", opts->serials->len, MAX_SERIALS);
-        return false;
-    }
-    return check_texts(opts, "serial", opts->serials, error) &&
+    return check_serials(opts, error) &&
            check_texts(opts, "qmp", opts->qmps, error) &&
            check_texts(opts, "qmp-pretty", opts->pretty_qmps, error) &&
            check_texts(opts, "monitor", opts->hmps, error);

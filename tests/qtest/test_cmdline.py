@@ -56,6 +56,10 @@ BAD = {
                      ['-incoming', 'cpr']),
     'uuid': (['-uuid', 'x'], ['-uuid', "'x'"]),
     'global': (['-global', 'nosuch.x=1'], ['-global', 'nosuch']),
+    'global-name': (['-global', 'migration.nosuch=1'], ['-global', 'nosuch']),
+    'pidfile-path': (['-pidfile', '/nonexistent/x'],
+                     ['-pidfile', '/nonexistent/x']),
+    'none-serial': (['-machine', 'none'], ['-serial', "'none'"]),
     'trace': (['-trace', 'nosuch_event'], ['-trace', 'nosuch_event']),
     'display': (['-display', 'gtk'], ['-display', 'gtk']),
     'name': (['-name', 'x,foo=1'], ['-name', 'foo']),
@@ -79,13 +83,6 @@ def refused(args, words):
 
 for name, (bad_args, bad_words) in BAD.items():
     suite.add('refused/' + name, refused, bad_args, bad_words)
-
-
-@suite.test('refused/global-name-leaves-no-socket')
-def global_name():
-    status, _, err = run(suite.options.binary, '-accel', 'qtest', '-global',
-                         'migration.nosuch=1')
-    check((status, 'nosuch' in err), (1, True), err)
 
 
 @suite.test('answers/help')

@@ -130,6 +130,61 @@ def signal_slow_client():
         ended_by(vm.proc, signal.SIGTERM)
 
 
+def migrating_pair(cwd, *src_args):
+    """A source that sends slowly to a destination that loads."""
+    dst = Vm(suite.options.binary, ['-incoming', 'unix:%s/m' % cwd],
+             mem='64M', name='dst')
+    src = Vm(suite.options.binary, src_args, mem='64M', name='src')
+    return src, dst
+
+
+def signal_while_migrating(where):
+    with tempfile.TemporaryDirectory() as cwd:
+        src, dst = migrating_pair(cwd)
+        with src, dst:
+            # Pages that differ, so that there is something to send slowly.
+            src.qtest.write(0x100000, os.urandom(1 << 20) * 16)
+            if where == 'pre-switchover':
+                src.cmd('migrate-set-capabilities', capabilities=[
+                    {'capability': 'pause-before-switchover', 'state': True}])
+            else:
+                src.cmd('migrate-set-parameters', max_bandwidth=1 << 20)
+            src.cmd('migrate', uri='unix:%s/m' % cwd)
+            want = where if where == 'pre-switchover' else 'active'
+            wait_for(lambda: src.cmd('query-migrate')['status'] == want, want)
+            if where == 'destination':
+                wait_for(lambda: dst.cmd('query-migrate').get('status') ==
+                         'active', 'active destination')
+                ended_by(dst.proc, signal.SIGTERM)
+                wait_for(lambda: src.cmd('query-migrate')['status'] ==
+                         'failed', 'failed source')
+                check(status(src), 'running')
+            ended_by(src.proc, signal.SIGTERM)
+
+
+for one in ['source', 'destination', 'pre-switchover']:
+    suite.add('signal/migrating-' + one, signal_while_migrating, one)
+
+
+@suite.test('signal/connecting-to-nobody')
+def signal_connecting():
+    """A migration whose connection hangs does not hold up the end."""
+    with Vm(suite.options.binary) as vm, socket.socket() as full:
+        full.bind(('127.0.0.1', 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        others = []
+        for _ in range(4):
+            other = socket.socket()
+            other.setblocking(False)
+            other.connect_ex(('127.0.0.1', port))
+            others.append(other)
+        vm.cmd('migrate', uri='tcp:127.0.0.1:%d' % port)
+        ended_by(vm.proc, signal.SIGTERM)
+        for other in others:
+            other.close()
+
+
 # ---- run states ----
 
 @suite.test('state/stop-and-cont')

@@ -342,6 +342,29 @@ static void test_pause_does_not_wait_for_the_sleep(void)
     fake_vm_free(vm);
 }
 
+static void test_throttle_off_ends_the_sleep(void)
+{
+    Vm *vm = running_vm(1);
+    Vcpu *vcpu = vm->vcpus->pdata[0];
+    gint64 begin_us = g_get_monotonic_time();
+    uint64_t steps;
+
+    cpus_set_throttle(vm, 99);
+    while (vcpu->sleep_until_us < g_get_monotonic_time() + 800000) {
+        g_assert_cmpint(g_get_monotonic_time() - begin_us, <,
+                        20 * G_USEC_PER_SEC);
+        spin_us(2000);
+    }
+    steps = fake_steps(vm, 0);
+    cpus_set_throttle(vm, 0);
+    begin_us = g_get_monotonic_time();
+    while (fake_steps(vm, 0) < steps + 100) {
+        g_assert_cmpint(g_get_monotonic_time() - begin_us, <, 600000);
+        spin_us(1000);
+    }
+    fake_vm_free(vm);
+}
+
 static int signals_open;
 
 static void look_at_signals(Vcpu *vcpu, void *opaque)
@@ -398,6 +421,7 @@ int main(int argc, char **argv)
     T("exit-stop/waits-for-resume", test_exit_stop_waits_for_resume);
     T("throttle/slows-down", test_throttle_slows_down);
     T("throttle/pause-does-not-wait", test_pause_does_not_wait_for_the_sleep);
+    T("throttle/off-ends-the-sleep", test_throttle_off_ends_the_sleep);
     T("signals/stay-with-main", test_signals_stay_with_the_main_thread);
     T("sync/names-the-vcpu", test_sync_names_the_vcpu);
     return g_test_run();
