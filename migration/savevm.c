@@ -25,11 +25,26 @@ struct SaveVm {
     MigrationProperties props;
     MachineState machine;
     LiveSection *live;
-    unsigned n_live;         /* the section ids of these are 0..n_live - 1 */
-    uint32_t next_id;        /* of the next device section */
+    unsigned n_live;         /* see live_id() for their section ids */
+    unsigned n_devices;      /* sections of devices that were put so far */
     JsonBuilder *json;       /* the description, open for the next device */
     Stream *devices;         /* memory; NULL until collected */
 };
+
+/*
+ * Section ids. Parts never have 0: to a QEMU at the other end whatever it has
+ * not seen yet has the id 0, and a part of section 0 goes to the first of
+ * those. The first device (the clock, which is whole) has it there as here.
+ */
+static uint32_t live_id(unsigned i)
+{
+    return i + 1;
+}
+
+static uint32_t device_id(const SaveVm *sv, unsigned i)
+{
+    return i ? sv->n_live + i : 0;
+}
 
 SaveVm *savevm_new(Vm *vm, const MigrationOptions *options,
                    const LiveSection *live, unsigned n_live)
@@ -41,7 +56,6 @@ SaveVm *savevm_new(Vm *vm, const MigrationOptions *options,
     machine_state_init(&sv->machine, vm, options);
     sv->live = g_memdup2(live, n_live * sizeof(*live));
     sv->n_live = n_live;
-    sv->next_id = n_live;
     sv->json = json_builder_new();
     json_builder_begin_object(sv->json);
     return sv;
@@ -110,13 +124,13 @@ static void put_live_header(SaveVm *sv, Stream *s, WireSection type,
     const LiveSection *live = &sv->live[i];
     WireSectionHeader header = {
         .type = type,
-        .id = i,
+        .id = live_id(i),
         .instance = live->instance,
         .version = live->version,
     };
 
     g_strlcpy(header.name, live->name, sizeof(header.name));
-    trace_savevm_section(live->name, type, i);
+    trace_savevm_section(live->name, type, header.id);
     wire_put_section(s, &header);
 }
 
@@ -142,7 +156,7 @@ bool savevm_setup(SaveVm *sv, Stream *s, GError **error)
 
         put_live_header(sv, s, WIRE_SECTION_START, i);
         ok = live->ops->setup(live->opaque, s, error);
-        if (!end_section(sv, s, live->name, i, ok, error)) {
+        if (!end_section(sv, s, live->name, live_id(i), ok, error)) {
             return false;
         }
     }
@@ -170,7 +184,7 @@ int savevm_iterate(SaveVm *sv, Stream *s, GError **error)
 
         put_live_header(sv, s, WIRE_SECTION_PART, i);
         done = live->ops->iterate(live->opaque, s, error);
-        if (!end_section(sv, s, live->name, i, done >= 0, error)) {
+        if (!end_section(sv, s, live->name, live_id(i), done >= 0, error)) {
             return -1;
         }
         all = MIN(all, done);
@@ -186,7 +200,7 @@ bool savevm_complete(SaveVm *sv, Stream *s, GError **error)
 
         put_live_header(sv, s, WIRE_SECTION_END, i);
         ok = live->ops->complete(live->opaque, s, error);
-        if (!end_section(sv, s, live->name, i, ok, error)) {
+        if (!end_section(sv, s, live->name, live_id(i), ok, error)) {
             return false;
         }
     }
@@ -213,7 +227,7 @@ static bool collect_device(SaveVm *sv, const VmStateDesc *desc, void *opaque,
     if (desc->needed && !desc->needed(opaque)) {
         return true;
     }
-    header.id = sv->next_id++;
+    header.id = device_id(sv, sv->n_devices++);
     g_strlcpy(header.name, desc->name, sizeof(header.name));
     trace_savevm_section(desc->name, WIRE_SECTION_FULL, header.id);
     wire_put_section(sv->devices, &header);

@@ -46,13 +46,13 @@ static GByteArray *source_stream(RunState state, unsigned parts, bool rp,
 
 static const char golden[] =
     "QEVM\0\0\0\3" "\7\0\0\0\7toy-1.0"
-    "\1\0\0\0\0\7numbers\0\0\0\0\0\0\0\4" "\x11\x11\x11\x11" "\x7e\0\0\0\0"
-    "\2\0\0\0\0" "\0\0\0\1" "\x7e\0\0\0\0"
+    "\1\0\0\0\1\7numbers\0\0\0\0\0\0\0\4" "\x11\x11\x11\x11" "\x7e\0\0\0\1"
+    "\2\0\0\0\1" "\0\0\0\1" "\x7e\0\0\0\1"
     "\x08\0\x0b\0\0"
-    "\3\0\0\0\0" "\0\0\0\2" "\x7e\0\0\0\0"
-    "\4\0\0\0\1\5timer\0\0\0\0\0\0\0\2"
+    "\3\0\0\0\1" "\0\0\0\2" "\x7e\0\0\0\1"
+    "\4\0\0\0\0\5timer\0\0\0\0\0\0\0\2"
     "\0\0\0\0\0\0\0\0" "\0\0\0\0\0\0\0\0" "\0\0\0\0\x07\x5b\xcd\x15"
-    "\x7e\0\0\0\1"
+    "\x7e\0\0\0\0"
     "\4\0\0\0\2\5alpha\0\0\0\0\0\0\0\3" "\xde\xad\xbe\xef\1\2\3\4"
     "\5\x0b" "alpha/extra\0\0\0\1\x09" "\x7e\0\0\0\2"
     "\4\0\0\0\3\4beta\0\0\0\0\0\0\0\1" "\3\xf8" "\x7e\0\0\0\3"
@@ -316,8 +316,8 @@ static void test_load_damage_is_named(void)
              "section 'numbers', instance 0, byte 41: the section has "
              "version 3, only 4 is known"),
         EDIT("numbers\0\0\0\0", "numbert\0\0\0\0", "no such section in parts"),
-        EDIT("\2\0\0\0\0\0\0\0\1", "\2\0\0\0\1\0\0\0\1",
-             "section id 1, which was not started"),
+        EDIT("\2\0\0\0\1\0\0\0\1", "\2\0\0\0\7\0\0\0\1",
+             "section id 7, which was not started"),
         EDIT("\x08\0\x0b\0\0", "\x08\0\x0c\0\0", "unknown command 12"),
         EDIT("\x08\0\x0b\0\0", "\x08\0\x03\0\0",
              "command POSTCOPY_ADVISE, byte 69: the command is not "
@@ -351,8 +351,8 @@ static void test_load_damage_is_named(void)
 
 static void test_load_part_after_end_is_refused(void)
 {
-    static const char part[] = "\2\0\0\0\0\0\0\0\1\x7e\0\0\0\0";
-    static const char timer[] = "\4\0\0\0\1\5timer";
+    static const char part[] = "\2\0\0\0\1\0\0\0\1\x7e\0\0\0\1";
+    static const char timer[] = "\4\0\0\0\0\5timer";
     size_t end;
     g_autoptr(GByteArray) bytes = source_stream(RUN_STATE_PAUSED, 1, false,
                                                 &end);
