@@ -21,6 +21,11 @@
 #include "trace/migration.h"
 #include "util/error.h"
 
+static bool is_live(RunState state)
+{
+    return state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED;
+}
+
 static void stop_machine(Migration *m)
 {
     uint64_t stop_ns;
@@ -65,7 +70,7 @@ static bool enter_device(Migration *m, GError **error)
         tm_error_set(error, "migration was cancelled");
         return false;
     }
-    if (runstate_get(m->vm) != RUN_STATE_FINISH_MIGRATE) {
+    if (is_live(runstate_get(m->vm))) {
         tm_error_set(error, "the machine does not stay stopped: it is in "
                      "state '%s'", RunState_str(runstate_get(m->vm)));
         return false;
@@ -176,10 +181,12 @@ void switchover_undo(Migration *m)
         return;
     }
     m->vm_stopped = false;
-    if (m->vm_old_state == RUN_STATE_RUNNING ||
-        m->vm_old_state == RUN_STATE_SUSPENDED) {
+    if (runstate_get(m->vm) != RUN_STATE_FINISH_MIGRATE) {
+        return; /* somebody has said meanwhile what it is to be */
+    }
+    if (is_live(m->vm_old_state)) {
         vm_start(m->vm);
-    } else if (runstate_get(m->vm) == RUN_STATE_FINISH_MIGRATE) {
+    } else {
         runstate_set(m->vm, m->vm_old_state);
     }
 }

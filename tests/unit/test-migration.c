@@ -377,6 +377,25 @@ static void test_cancel_in_pre_switchover(void)
     job_tear_down(&job);
 }
 
+/* Who said "stop" meanwhile does not find it running. */
+static void test_stop_in_pre_switchover_lasts(void)
+{
+    g_autoptr(Channel) null = channel_null_new();
+    Job job;
+
+    job_set_up(&job);
+    job_start_writer(&job, 10);
+    job_set_cap(&job, MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER);
+    job_set_param(&job, MIG_PARAM_DOWNTIME_LIMIT, 30000);
+    job_start(&job, null);
+    job_run_until(&job, is_in, MIGRATION_STATUS_PRE_SWITCHOVER);
+    vm_stop(job.guest->vm, RUN_STATE_PAUSED);
+    migration_cancel(job.m);
+    job_run_until(&job, has_ended, 0);
+    g_assert_cmpint(runstate_get(job.guest->vm), ==, RUN_STATE_PAUSED);
+    job_tear_down(&job);
+}
+
 /* Everything fits into the downtime limit, so all of RAM but a first portion
  * is sent in "device". */
 static void test_cancel_in_device(void)
@@ -535,6 +554,8 @@ int main(int argc, char **argv)
                     test_cancel_in_active_limited);
     g_test_add_func("/migration/cancel/pre-switchover",
                     test_cancel_in_pre_switchover);
+    g_test_add_func("/migration/cancel/stop-lasts",
+                    test_stop_in_pre_switchover_lasts);
     g_test_add_func("/migration/cancel/device", test_cancel_in_device);
     g_test_add_func("/migration/cancel/free",
                     test_free_while_running_cancels);
