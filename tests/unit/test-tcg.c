@@ -582,6 +582,76 @@ static void test_load_refuses_what_it_cannot_do(void)
     machine_free(m);
 }
 
+static void randomise(X86CpuState *s)
+{
+    static const size_t places[] = {
+        offsetof(X86CpuState, cr0), offsetof(X86CpuState, cr3),
+        offsetof(X86CpuState, cr4), offsetof(X86CpuState, efer),
+        offsetof(X86CpuState, rip), offsetof(X86CpuState, rflags),
+        offsetof(X86CpuState, regs[X86_RSP]), offsetof(X86CpuState, dr[7]),
+        offsetof(X86CpuState, star), offsetof(X86CpuState, pat),
+    };
+
+    for (unsigned n = g_test_rand_int_range(1, 5); n > 0; n--) {
+        size_t at = places[g_test_rand_int_range(0, G_N_ELEMENTS(places))];
+        X86Segment *seg = &s->segs[g_test_rand_int_range(0, X86_SEG_COUNT)];
+        uint64_t bit = UINT64_C(1) << g_test_rand_int_range(0, 64);
+        uint64_t value;
+
+        memcpy(&value, (char *)s + at, 8);
+        value = g_test_rand_bit() ? value ^ bit
+                                  : (uint64_t)g_test_rand_int() << 32 |
+                                        (uint32_t)g_test_rand_int();
+        memcpy((char *)s + at, &value, 8);
+        if (g_test_rand_bit()) {
+            seg->flags ^= 1u << g_test_rand_int_range(8, 24);
+        }
+        if (g_test_rand_bit()) {
+            seg->selector = g_test_rand_int();
+            seg->base = g_test_rand_int();
+            seg->limit = g_test_rand_int();
+        }
+        s->fsw = g_test_rand_int();
+    }
+}
+
+/* Registers that no CPU could have had: refused, or run into a fault. */
+static void test_load_random_registers_do_no_harm(void)
+{
+    static const uint8_t *const guests[] = {
+        guest_writer32, guest_writer64u, guest_idle,
+    };
+    X86CpuState *good = x86_cpu_state_new();
+    unsigned loaded = 0;
+
+    for (unsigned g = 0; g < G_N_ELEMENTS(guests); g++) {
+        Machine *m = machine_new();
+
+        boot_guest(m, guests[g]);
+        if (g < 2) {
+            machine_run_passes(m, 1);
+        }
+        g_assert_true(cpus_sync_get(m->vm, NULL));
+        copy_state(good, machine_cpu(m)->state);
+        for (unsigned i = 0; i < 150; i++) {
+            copy_state(machine_cpu(m)->state, good);
+            randomise(machine_cpu(m)->state);
+            if (cpus_sync_set(m->vm, NULL)) {
+                loaded++;
+                cpus_resume_all(m->vm);
+                big_unlock();
+                g_usleep(50);
+                big_lock();
+                cpus_pause_all(m->vm);
+                g_assert_true(cpus_sync_get(m->vm, NULL));
+            }
+        }
+        machine_free(m);
+    }
+    g_assert_cmpuint(loaded, >, 50);
+    x86_cpu_state_free(good);
+}
+
 static void test_create_second_cpu_is_refused(void)
 {
     g_autoptr(GError) error = NULL;
@@ -641,6 +711,8 @@ int main(int argc, char **argv)
                     test_fault_stops_as_internal_error);
     g_test_add_func("/tcg/mmio/reaches-the-map", test_mmio_reaches_the_map);
     g_test_add_func("/tcg/load/refuses", test_load_refuses_what_it_cannot_do);
+    g_test_add_func("/tcg/load/random",
+                    test_load_random_registers_do_no_harm);
     g_test_add_func("/tcg/create/one-cpu", test_create_second_cpu_is_refused);
     g_test_add_func("/tcg/init/unknown-option",
                     test_init_refuses_unknown_option);
