@@ -318,6 +318,68 @@ static void test_reset_brings_power_on_state(void)
     kvm_guest_free(g);
 }
 
+/* ---- interrupts -------------------------------------------------------- */
+
+#define IDT 0x9000
+#define GDT 0xa000
+#define IRQ 4
+#define VECTOR 0x24
+
+/* A gate for VECTOR to @handler, and a code segment for it. */
+static void put_tables(KvmGuest *g, uint64_t handler)
+{
+    const uint64_t gate[2] = {
+        (handler & 0xffff) | 8 << 16 | UINT64_C(0x8e00) << 32 |
+            (handler >> 16 & 0xffff) << 48,
+        handler >> 32,
+    };
+    const uint64_t gdt[3] = {
+        0, UINT64_C(0x00af9b000000ffff), UINT64_C(0x00cf93000000ffff),
+    };
+
+    memcpy(g->ram->host + IDT + 16 * VECTOR, gate, sizeof(gate));
+    memcpy(g->ram->host + GDT, gdt, sizeof(gdt));
+}
+
+/* A line that a device raises wakes a guest out of HLT. */
+static void test_line_reaches_a_halted_guest(void)
+{
+    Code c = { .n = 0 };
+    KvmGuest *g;
+    KvmPic *pic;
+    X86CpuState *s;
+
+    if (kvm_guest_skip()) {
+        return;
+    }
+    g = kvm_guest_new(NULL, 1);
+    pic = &chips_of(g)->pics[0];
+    fetch(&kvm_pic_desc, pic);
+    pic->irq_base = VECTOR - IRQ;
+    pic->imr = (uint8_t)~(1 << IRQ);
+    push(&kvm_pic_desc, pic);
+    code_out(&c);
+    CODE(&c, 0xfb, 0xf4, 0xeb, 0xfd);       /* sti; hlt; jmp back */
+    put_tables(g, GUEST_CODE + c.n);
+    code_out(&c);                           /* the handler */
+    CODE(&c, 0xfa, 0xf4, 0xeb, 0xfd);       /* cli; hlt; jmp back */
+    kvm_guest_load(g, 0, c.bytes, c.n);
+    kvm_guest_enter(g, 0, 0);
+    s = ((Vcpu *)g_ptr_array_index(g->vm->vcpus, 0))->state;
+    s->segs[X86_SEG_IDT] = (X86Segment) { .base = IDT, .limit = 0xfff };
+    s->segs[X86_SEG_GDT] = (X86Segment) { .base = GDT, .limit = 23 };
+    g_assert_true(kvm_set_state(g_ptr_array_index(g->vm->vcpus, 0), NULL));
+    cpus_resume_all(g->vm);
+    kvm_guest_wait_passes(g, 1);
+    vm_irq_set(g->vm, IRQ, true);
+    kvm_guest_wait_passes(g, 1);
+    vm_irq_set(g->vm, IRQ, false);
+    cpus_pause_all(g->vm);
+    fetch(&kvm_pic_desc, pic);
+    g_assert_cmphex(pic->isr, ==, 1 << IRQ); /* nobody has said EOI */
+    kvm_guest_free(g);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -332,6 +394,8 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm-chips/apic/of-another-vcpu-is-refused",
                     test_apic_of_another_vcpu_is_refused);
     g_test_add_func("/kvm-chips/pit/travels", test_pit_travels);
+    g_test_add_func("/kvm-chips/line/reaches-a-halted-guest",
+                    test_line_reaches_a_halted_guest);
     g_test_add_func("/kvm-chips/clock/stands-still-while-stopped",
                     test_clock_stands_still_while_stopped);
     g_test_add_func("/kvm-chips/reset/brings-power-on-state",
