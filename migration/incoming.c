@@ -104,6 +104,22 @@ static bool load_all(MigrationIncoming *in, Stream *s, GError **error)
     return ok;
 }
 
+/* The guest goes on, or the job has failed. */
+static void end_load(MigrationIncoming *in, const GError *error)
+{
+    big_lock();
+    if (error) {
+        fail_locked(in, error);
+    } else {
+        loadvm_enter(in->load);
+        migration_state_change(&in->state, MIGRATION_STATUS_ACTIVE,
+                               MIGRATION_STATUS_COMPLETED);
+    }
+    big_unlock();
+}
+
+/* What comes after the end, and however long closing takes, does not keep the
+ * guest waiting. */
 static gpointer incoming_thread(gpointer opaque)
 {
     MigrationIncoming *in = opaque;
@@ -112,20 +128,18 @@ static gpointer incoming_thread(gpointer opaque)
     int64_t start_ns = clock_now_ns(in->m->clock);
     bool ok = load_all(in, s, &error);
 
-    channel_close(in->channel, NULL); /* all that counts has been read */
+    if (!ok) {
+        channel_shutdown(in->channel); /* the source is to notice at once */
+    }
+    end_load(in, error);
     trace_incoming_end(stream_bytes(s), clock_now_ns(in->m->clock) - start_ns,
                        ok ? "none" : error->message);
-    big_lock();
     if (ok) {
-        loadvm_enter(in->load);
-        migration_state_change(&in->state, MIGRATION_STATUS_ACTIVE,
-                               MIGRATION_STATUS_COMPLETED);
-    } else {
-        fail_locked(in, error);
+        loadvm_drain(in->load, s);
     }
+    channel_close(in->channel, NULL); /* all that counts has been read */
     g_clear_pointer(&in->load, loadvm_free);
     g_clear_pointer(&in->ram, ram_load_free);
-    big_unlock();
     return NULL;
 }
 

@@ -347,21 +347,6 @@ static bool check_complete(LoadVm *lv, GError **error)
     return true;
 }
 
-/* For tools; nothing here needs it, and a stream may do without. */
-static void skip_description(Stream *s)
-{
-    uint32_t length;
-    uint8_t type;
-
-    if (stream_peek(s, &type, 1, 0) == 1 &&
-        type == WIRE_SECTION_DESCRIPTION) {
-        stream_get_u8(s);
-        if (wire_get_description_length(s, &length, NULL)) {
-            stream_skip(s, length);
-        }
-    }
-}
-
 static bool load_items(LoadVm *lv, Stream *s, GError **error)
 {
     for (;;) {
@@ -426,12 +411,25 @@ bool loadvm_run(LoadVm *lv, Stream *s, GError **error)
     stream_set_wait_hooks(s, before_wait, after_wait);
     if (load_head(lv, s, error) && load_items(lv, s, error) &&
         check_complete_locked(lv, error)) {
-        skip_description(s);
         return true;
     }
     g_prefix_error(error, "%s, byte %" G_GUINT64_FORMAT ": ", lv->where,
                    stream_bytes(s));
     return false;
+}
+
+void loadvm_drain(LoadVm *lv, Stream *s)
+{
+    uint32_t length;
+    uint8_t type;
+
+    if (stream_peek(s, &type, 1, 0) == 1 &&
+        type == WIRE_SECTION_DESCRIPTION) {
+        stream_get_u8(s);
+        if (wire_get_description_length(s, &length, NULL)) {
+            stream_skip(s, length);
+        }
+    }
 }
 
 bool loadvm_activate(LoadVm *lv, GError **error)

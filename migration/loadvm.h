@@ -38,7 +38,7 @@ void loadvm_free(LoadVm *lv);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LoadVm, loadvm_free)
 
 /**
- * loadvm_run() - read the whole stream
+ * loadvm_run() - read the stream up to its end byte
  * Live sections are loaded without the big lock, device sections with it; it
  * is dropped whenever the stream has to be waited for.
  * Context: the loading thread, no lock.
@@ -46,6 +46,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LoadVm, loadvm_free)
  *          the byte where it was found. The machine must not run then.
  */
 bool loadvm_run(LoadVm *lv, Stream *s, GError **error);
+
+/** loadvm_drain() - after loadvm_run(), read the description that may follow:
+ *  it is for tools, and nothing depends on it, but a socket that is closed
+ *  with bytes unread breaks the connection for its peer
+ *  Context: the loading thread, no lock. */
+void loadvm_drain(LoadVm *lv, Stream *s);
 
 /** loadvm_activate() - give the vCPUs their registers
  *  Context: big lock, after loadvm_run(). Errors: the accelerator's. */

@@ -178,7 +178,7 @@ GByteArray *toy_machine_save(ToyMachine *fm, unsigned parts,
 }
 
 bool toy_machine_load(ToyMachine *fm, const void *data, size_t len,
-                       Channel *back, GError **error)
+                      Channel *back, GError **error)
 {
     LiveSection live = fake_live_section(fm);
     g_autoptr(LoadVm) lv = loadvm_new(fm->vm, &fm->options, back, &live, 1);
@@ -192,6 +192,7 @@ bool toy_machine_load(ToyMachine *fm, const void *data, size_t len,
     ok = ok && loadvm_activate(lv, error);
     if (ok) {
         loadvm_enter(lv);
+        loadvm_drain(lv, s);
     }
     return ok;
 }

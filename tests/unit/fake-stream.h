@@ -55,6 +55,6 @@ GByteArray *toy_machine_save(ToyMachine *fm, unsigned parts,
 /** toy_machine_load() - without the big lock, which is held around it
  *  @back: where the return path goes, or NULL */
 bool toy_machine_load(ToyMachine *fm, const void *data, size_t len,
-                       Channel *back, GError **error);
+                      Channel *back, GError **error);
 
 #endif

@@ -357,6 +357,24 @@ static void test_file_and_exec_are_read(Fixture *f, const void *how)
     check_ram(f);
 }
 
+/* The guest does not wait for what follows the end, nor for the end of the
+ * command that brought it. */
+static void test_exec_that_lingers_holds_nobody(Fixture *f, const void *unused)
+{
+    g_autoptr(GByteArray) bytes = make_stream(false);
+    uint8_t *json = memmem(bytes->data, bytes->len, "{", 1);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_nonnull(json);
+    g_assert_true(g_file_set_contents(f->path, (char *)bytes->data,
+                                      json - bytes->data, NULL));
+    g_assert_true(start(f, true, &error, "exec:cat %s; exec sleep 1000",
+                        f->path));
+    wait_for(f, MIGRATION_STATUS_COMPLETED);
+    g_assert_cmpint(runstate_get(f->vm), ==, RUN_STATE_PAUSED);
+    check_ram(f);
+}
+
 /* Both ways over a descriptor: the source hears PONG and SHUT. */
 static void test_fd_carries_the_return_path(Fixture *f, const void *unused)
 {
@@ -533,6 +551,8 @@ int main(int argc, char **argv)
     ADD("tcp/shows-the-real-port", test_tcp_shows_the_real_port, NULL);
     ADD("file/is-read", test_file_and_exec_are_read, "file:%s");
     ADD("exec/is-read", test_file_and_exec_are_read, "exec:cat %s");
+    ADD("exec/that-lingers-holds-nobody",
+        test_exec_that_lingers_holds_nobody, NULL);
     ADD("fd/carries-the-return-path", test_fd_carries_the_return_path, NULL);
     ADD("start/errors", test_start_errors, NULL);
     ADD("peer/leaves-at-once", test_peer_that_leaves_at_once, NULL);
