@@ -4,7 +4,12 @@
  */
 #include "util/error.h"
 
-G_DEFINE_QUARK(tidemark-error, tm_error)
+/* Not G_DEFINE_QUARK, whose static is written without a lock by whichever
+ * thread comes first. Errors are rare enough for a look-up each. */
+GQuark tm_error_quark(void)
+{
+    return g_quark_from_static_string("tidemark-error-quark");
+}
 
 void tm_error_set(GError **error, const char *fmt, ...)
 {
