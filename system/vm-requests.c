@@ -49,10 +49,24 @@ static void serve_shutdown(Vm *vm, ShutdownCause cause, int code)
     run->exit_code = code;
 }
 
+/* A guest's reset and suspend are taken only when no other change is under
+ * way: until then the stop of a migration may find and serve them. */
+static bool take_flag(Vm *vm, bool *flag)
+{
+    bool was;
+
+    g_mutex_lock(&vm->run->requests.mutex);
+    was = *flag;
+    *flag = false;
+    g_mutex_unlock(&vm->run->requests.mutex);
+    return was;
+}
+
 static void serve_suspend(Vm *vm)
 {
     vm_change_begin(vm);
-    if (runstate_is_running(vm)) {
+    if (take_flag(vm, &vm->run->requests.suspend) &&
+        runstate_is_running(vm)) {
         cpus_pause_all(vm);
         runstate_set(vm, RUN_STATE_SUSPENDED);
         vm_notify(vm, VM_EVENT_SUSPEND, SHUTDOWN_CAUSE_NONE);
@@ -60,11 +74,10 @@ static void serve_suspend(Vm *vm)
     vm_change_end(vm);
 }
 
-static void serve_reset(Vm *vm, ShutdownCause cause)
+static void reset_now(Vm *vm, ShutdownCause cause)
 {
     g_autoptr(GError) error = NULL;
 
-    vm_change_begin(vm);
     cpus_pause_all(vm);
     vm->run->was_suspended = false;
     if (!vm_reset(vm, false, &error)) {
@@ -76,6 +89,14 @@ static void serve_reset(Vm *vm, ShutdownCause cause)
     vm_notify(vm, VM_EVENT_RESET, cause);
     if (runstate_is_running(vm)) {
         cpus_resume_all(vm);
+    }
+}
+
+static void serve_reset(Vm *vm, ShutdownCause cause)
+{
+    vm_change_begin(vm);
+    if (may_reset(vm) && take_flag(vm, &vm->run->requests.reset)) {
+        reset_now(vm, cause);
     }
     vm_change_end(vm);
 }
@@ -98,7 +119,8 @@ static void serve_powerdown(Vm *vm)
     }
 }
 
-/* Move what may be served now out of the queue, as a copy of its flags. */
+/* What may be served now, as a copy of the flags; all but suspend and reset
+ * leave the queue. */
 static void requests_take(Vm *vm, VmRequests *ret)
 {
     VmRequests *r = &vm->run->requests;
@@ -111,11 +133,16 @@ static void requests_take(Vm *vm, VmRequests *ret)
     ret->exit_code = r->exit_code;
     ret->powerdown = r->powerdown;
     ret->suspend = r->suspend;
-    ret->reset = r->reset && (may_reset(vm) || vm->run->no_reboot);
+    ret->reset = r->reset;
     ret->reset_cause = r->reset_cause;
-    r->stop = r->shutdown = r->powerdown = r->suspend = false;
-    if (ret->reset) {
-        r->reset = false;
+    r->stop = r->shutdown = r->powerdown = false;
+    if (r->reset && vm->run->no_reboot) {
+        r->reset = ret->reset = false;
+        if (!ret->shutdown) {
+            ret->shutdown = true;
+            ret->shutdown_cause = r->reset_cause;
+            ret->exit_code = 0;
+        }
     }
     g_mutex_unlock(&r->mutex);
 }
@@ -125,14 +152,6 @@ static void requests_serve(Vm *vm)
     VmRequests r = { .stop = false };
 
     requests_take(vm, &r);
-    if (r.reset && vm->run->no_reboot) {
-        r.reset = false;
-        if (!r.shutdown) {
-            r.shutdown = true;
-            r.shutdown_cause = r.reset_cause;
-            r.exit_code = 0;
-        }
-    }
     if (r.suspend) {
         serve_suspend(vm);
     }

@@ -365,6 +365,59 @@ static void test_throttle_off_ends_the_sleep(void)
     fake_vm_free(vm);
 }
 
+/* ---- the lock itself ---- */
+
+typedef struct Waiter {
+    int wants, has;    /* atomic */
+} Waiter;
+
+static gpointer wait_for_lock(gpointer opaque)
+{
+    Waiter *w = opaque;
+
+    __atomic_store_n(&w->wants, 1, __ATOMIC_SEQ_CST);
+    big_lock();
+    __atomic_store_n(&w->has, 1, __ATOMIC_SEQ_CST);
+    big_unlock();
+    return NULL;
+}
+
+/* How often this thread got the lock while another one waited for it. */
+static unsigned turns_of_the_greedy(void)
+{
+    Waiter w = { 0 };
+    GThread *thread = g_thread_new("waiter", wait_for_lock, &w);
+    unsigned turns = 0;
+
+    while (!__atomic_load_n(&w.wants, __ATOMIC_SEQ_CST)) {
+        g_thread_yield();
+    }
+    g_usleep(1000);
+    while (!__atomic_load_n(&w.has, __ATOMIC_SEQ_CST)) {
+        big_unlock();
+        big_lock();
+        turns++;
+    }
+    big_unlock();
+    g_thread_join(thread);
+    big_lock();
+    return turns;
+}
+
+static void test_lock_goes_to_who_waits(void)
+{
+    unsigned greedy = 0;
+
+    big_lock();
+    for (unsigned i = 0; i < 100; i++) {
+        greedy += turns_of_the_greedy() > 3;
+    }
+    big_unlock();
+    /* Some waiters may have been late at the door; an unfair lock lets nearly
+     * all of them wait for hundreds of turns. */
+    g_assert_cmpuint(greedy, <, 20);
+}
+
 static int signals_open;
 
 static void look_at_signals(Vcpu *vcpu, void *opaque)
@@ -408,6 +461,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 #define T(path, fn) g_test_add_func("/cpus/" path, fn)
+    T("lock/goes-to-who-waits", test_lock_goes_to_who_waits);
     T("create/starts-stopped", test_create_starts_stopped);
     T("create/fails-whole", test_create_fails_whole);
     T("pause/stops-and-resume-goes-on", test_pause_stops_and_resume_goes_on);

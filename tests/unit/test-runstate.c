@@ -301,6 +301,52 @@ static void test_stop_serves_the_guests_requests(void)
     fake_vm_free(vm);
 }
 
+static gpointer serve_thread(gpointer opaque)
+{
+    big_lock();
+    fake_serve();
+    big_unlock();
+    return NULL;
+}
+
+/* The main loop finds the request, but before it can act the migration's
+ * stop begins: whoever comes first serves it, and nobody in between. */
+static void test_request_survives_a_stop_in_between(void)
+{
+    for (unsigned suspend = 0; suspend < 2; suspend++) {
+        Vm *vm = new_vm(1);
+        GThread *thread;
+
+        vm_start(vm);
+        if (suspend) {
+            vm_suspend_request(vm);
+        } else {
+            vm_reset_request(vm, SHUTDOWN_CAUSE_GUEST_RESET);
+        }
+        vm_change_begin(vm);
+        thread = g_thread_new("serve", serve_thread, vm);
+        big_unlock();
+        g_usleep(20000); /* if it is late, the test is easy, not wrong */
+        big_lock();
+        /* What a stop does once it has its turn. */
+        runstate_set(vm, RUN_STATE_FINISH_MIGRATE);
+        vm_change_end(vm);
+        big_unlock();
+        g_thread_join(thread);
+        big_lock();
+        assert_told("R");
+        g_assert_cmpuint(resets, ==, 0);
+        /* A reset waits; a suspend is dropped only by who runs no guest. */
+        g_assert_cmpint(runstate_get(vm), ==, RUN_STATE_FINISH_MIGRATE);
+        if (!suspend) {
+            runstate_set(vm, RUN_STATE_POSTMIGRATE);
+            fake_serve();
+            g_assert_cmpuint(resets, ==, 1);
+        }
+        fake_vm_free(vm);
+    }
+}
+
 static void test_reset_refused_by_the_accelerator(void)
 {
     Vm *vm = new_vm(1);
@@ -532,6 +578,8 @@ int main(int argc, char **argv)
     T("reset/running-goes-on", test_reset_running_goes_on);
     T("reset/waits-for-migration", test_reset_waits_for_migration);
     T("stop/serves-the-guests-requests", test_stop_serves_the_guests_requests);
+    T("request/survives-a-stop-in-between",
+      test_request_survives_a_stop_in_between);
     T("reset/refused-by-accelerator", test_reset_refused_by_the_accelerator);
     T("request/stops-the-asking-vcpu", test_request_stops_the_asking_vcpu);
     T("shutdown/main-loop-ends-with-status", test_main_loop_ends_with_status);
