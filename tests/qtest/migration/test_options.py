@@ -164,7 +164,7 @@ def auto_converge():
         pair.src.parameter(max_cpu_throttle=95)
         pair.listen()
         pair.src.wait_serial(b'B')
-        pair.src.parameter(max_bandwidth=40 << 20)
+        pair.src.parameter(max_bandwidth=10 << 20)
         pair.src.parameter(downtime_limit=1)
         pair.src.cmd('migrate', uri=pair.uri())
         seen = set()
