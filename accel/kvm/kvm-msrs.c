@@ -110,19 +110,17 @@ bool kvm_mce_setup(KvmVcpu *kv, GError **error)
                           error);
 }
 
-typedef struct MsrBlock {
-    struct kvm_msrs head;
-    struct kvm_msr_entry entry;
-} MsrBlock;
-
 /* Can it be read, and written back as it is? */
 static bool msr_is_state(KvmVcpu *kv, uint32_t index)
 {
-    MsrBlock block = { .head.nmsrs = 1, .entry.index = index };
+    g_autofree struct kvm_msrs *block =
+        g_malloc0(sizeof(*block) + sizeof(block->entries[0]));
     KvmIo *io = &kv->kvm->io;
 
-    return kvm_vcpu(io, kv->fd, KVM_GET_MSRS, &block) == 1 &&
-        kvm_vcpu(io, kv->fd, KVM_SET_MSRS, &block) == 1;
+    block->nmsrs = 1;
+    block->entries[0].index = index;
+    return kvm_vcpu(io, kv->fd, KVM_GET_MSRS, block) == 1 &&
+        kvm_vcpu(io, kv->fd, KVM_SET_MSRS, block) == 1;
 }
 
 static void try_msr(KvmVcpu *kv, uint32_t index)

@@ -257,7 +257,6 @@ static void test_clock_stands_still_while_stopped(void)
     KvmGuest *g;
     KvmClock *clock;
     uint64_t stopped;
-    g_autoptr(GError) error = NULL;
 
     if (kvm_guest_skip()) {
         return;

@@ -320,7 +320,6 @@ static void test_registers_come_back(void)
     KvmGuest *g;
     X86CpuState *s;
     X86CpuState want;
-    g_autoptr(GError) error = NULL;
 
     if (kvm_guest_skip()) {
         return;
