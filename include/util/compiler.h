@@ -42,6 +42,7 @@ union __attribute__((capability("mutex"))) _GMutex;
 #ifdef __clang__
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wredundant-decls"
+/** g_mutex_lock(), g_mutex_unlock() - GLib's own, told to the analysis. */
 void g_mutex_lock(GMutex *mutex) TSA_ACQUIRE(*mutex);
 void g_mutex_unlock(GMutex *mutex) TSA_RELEASE(*mutex);
 #pragma clang diagnostic pop
@@ -61,6 +62,8 @@ void g_mutex_unlock(GMutex *mutex) TSA_RELEASE(*mutex);
 #endif
 
 #ifdef TM_TSAN
+/** __tsan_acquire(), __tsan_release() - of the sanitizer's run-time: what
+ *  happened before a release at @addr is seen after an acquire there. */
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
 

@@ -62,7 +62,7 @@ def main():
                     callers.append('%s calls %s' % (path, name))
     tap.result('/style/verbs/one-definition-each',
                ['%s is defined in %s' % (v, ', '.join(count.get(v, ['no file'])))
-                for v in VERBS if len(count.get(v, ())) > 1])
+                for v in VERBS if len(count.get(v, ())) != 1])
     tap.result('/style/verbs/one-door', callers)
     return tap.done()
 
