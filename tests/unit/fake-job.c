@@ -271,8 +271,21 @@ void job_assert_goes_on(Job *job)
     job_assert_loads(job);
 }
 
+/* However little the host lets it run: one page a round. Big lock. */
+static void touch_a_page(void *opaque)
+{
+    FakeGuest *guest = opaque;
+
+    if (guest->running) {
+        fake_guest_store(guest, g_ptr_array_index(guest->vm->ram.blocks, 0),
+                         guest->first, 1);
+    }
+}
+
 void job_start_writer(Job *job, unsigned pause_us)
 {
+    job->guest->on_sync = touch_a_page;
+    job->guest->opaque = job->guest;
     job->guest->first = 100;
     job->guest->npages = 800;
     job->guest->pause_us = pause_us;

@@ -145,7 +145,8 @@ static void test_bandwidth_is_kept_and_raised(void)
         migration_stat_get(&job.m->stats.transferred_bytes) - from_bytes,
         clock_now_ns(job.m->clock) - from_ns);
     g_test_message("bps=%" G_GUINT64_FORMAT, bps);
-    g_assert_cmpuint(bps, >=, 3000000 * 0.9);
+    /* A busy host may take our time away; test-rate-limit is exact. */
+    g_assert_cmpuint(bps, >=, 3000000 * 0.5);
     g_assert_cmpuint(bps, <=, 3000000 * 1.05);
     g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_ACTIVE);
     job_set_param(&job, MIG_PARAM_MAX_BANDWIDTH, 1000000000);
