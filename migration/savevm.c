@@ -291,10 +291,12 @@ bool savevm_put_devices(SaveVm *sv, Stream *s, GError **error)
 
 bool savevm_put_end(SaveVm *sv, Stream *s, GError **error)
 {
+    g_autofree char *text = NULL;
     uint32_t length;
-    g_autofree char *text = vmstate_json_text(sv->json, &length);
 
     stream_put_u8(s, WIRE_SECTION_EOF);
+    stream_flush(s); /* the guest over there need not wait for the text */
+    text = vmstate_json_text(sv->json, &length);
     wire_put_description(s, text, length);
     stream_flush(s);
     return stream_check(s, error);
