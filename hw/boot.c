@@ -5,12 +5,17 @@
  * at power-on, at every reset and at a wake-up from S3, where the rest of RAM
  * is kept. Without a disk that has the boot signature there is nothing to
  * start; the vCPU then meets a halt loop in the same place.
+ *
+ * A machine that waits for an incoming migration leaves RAM alone: what
+ * belongs there comes with the stream, or stands there already, in memory
+ * that is shared with a source whose guest still runs in it.
  */
 #include <string.h>
 
 #include "hw/board-internal.h"
 #include "hw/disk.h"
 #include "system/guest-access.h"
+#include "system/runstate.h"
 #include "system/vm.h"
 #include "target/i386/cpu-state.h"
 #include "trace/hw.h"
@@ -39,7 +44,9 @@ static void boot_reset(void *opaque, bool wakeup)
     Board *board = opaque;
     GPtrArray *vcpus = board->vm->vcpus;
 
-    boot_load_sector(board);
+    if (runstate_get(board->vm) != RUN_STATE_INMIGRATE) {
+        boot_load_sector(board);
+    }
     for (guint i = 0; i < vcpus->len; i++) {
         Vcpu *vcpu = g_ptr_array_index(vcpus, i);
 

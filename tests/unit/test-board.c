@@ -160,6 +160,20 @@ static void test_boot_sector_is_loaded_at_every_reset(void)
     image_free(path);
 }
 
+/* What RAM holds may be shared with the source, whose guest runs in it. */
+static void test_boot_leaves_ram_of_a_migration_alone(void)
+{
+    BoardFixture *f = board_fixture_new();
+
+    board_fixture_build(f);
+    guest_memset(f->vm->map, 0x7c00, 0x66, 512);
+    g_assert_true(runstate_set(f->vm, RUN_STATE_INMIGRATE));
+    g_assert_true(vm_reset(f->vm, false, NULL));
+    g_assert_cmphex(ram_byte(f, 0x7c00), ==, 0x66);
+    g_assert_cmphex(ram_byte(f, 0x7dff), ==, 0x66);
+    board_fixture_free(f);
+}
+
 static void test_boot_without_signature_halts(void)
 {
     uint8_t sector[512] = { 0x90 };
@@ -340,6 +354,8 @@ int main(int argc, char **argv)
                     test_backend_is_used_under_its_name);
     g_test_add_func("/board/boot/every-reset",
                     test_boot_sector_is_loaded_at_every_reset);
+    g_test_add_func("/board/boot/leaves-ram-of-a-migration-alone",
+                    test_boot_leaves_ram_of_a_migration_alone);
     g_test_add_func("/board/boot/no-signature",
                     test_boot_without_signature_halts);
     g_test_add_func("/board/drive/implicit",
