@@ -6,9 +6,10 @@
 
 #include "trace/migration.h"
 
-void page_search_init(PageSearch *search, RAMList *list, DirtyClient client)
+void page_search_init(PageSearch *search, const GPtrArray *blocks,
+                      DirtyClient client)
 {
-    *search = (PageSearch){.list = list, .client = client};
+    *search = (PageSearch){.blocks = blocks, .client = client};
 }
 
 /* From the cursor to the end of its block. */
@@ -36,12 +37,11 @@ static bool search_block(PageSearch *search, RAMBlock *block,
 bool page_search_next(PageSearch *search, uint64_t max_pages,
                       PageRun *ret_run)
 {
-    unsigned n = search->list->blocks->len;
+    unsigned n = search->blocks->len;
 
     /* n + 1 blocks: the first one again, for what lies before the cursor. */
     for (unsigned tried = 0; n > 0 && tried <= n; tried++) {
-        RAMBlock *block = g_ptr_array_index(search->list->blocks,
-                                            search->index);
+        RAMBlock *block = g_ptr_array_index(search->blocks, search->index);
 
         if (search_block(search, block, max_pages, ret_run)) {
             return true;

@@ -8,6 +8,7 @@
 #ifndef MIGRATION_PAGE_SEARCH_H
 #define MIGRATION_PAGE_SEARCH_H
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,20 +18,22 @@
 /* Pages that belong together: neighbours of one block. */
 typedef struct PageRun {
     RAMBlock *block;
-    unsigned index;   /* of the block in the list */
+    unsigned index;   /* of the block among those searched */
     uint64_t first;   /* page in the block */
     uint64_t npages;  /* > 0 */
 } PageRun;
 
 typedef struct PageSearch {
-    RAMList *list;
+    const GPtrArray *blocks; /* of RAMBlock * */
     DirtyClient client;
-    unsigned index;   /* the cursor: block ... */
-    uint64_t page;    /* ... and page in it */
+    unsigned index;          /* the cursor: block ... */
+    uint64_t page;           /* ... and page in it */
 } PageSearch;
 
-/** page_search_init() - the cursor stands at the first page. */
-void page_search_init(PageSearch *search, RAMList *list, DirtyClient client);
+/** page_search_init() - the cursor stands at the first page
+ *  @blocks: of RAMBlock *; stays the caller's, and as it is */
+void page_search_init(PageSearch *search, const GPtrArray *blocks,
+                      DirtyClient client);
 
 /**
  * page_search_next() - the next run of pages that are dirty for the client

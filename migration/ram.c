@@ -39,7 +39,8 @@ RamSave *ram_save_new(const RamSaveConfig *config, GError **error)
     rs->list = &config->vm->ram;
     rs->map = config->vm->map;
     rs->sender.detect_zero = config->detect_zero;
-    page_search_init(&rs->search, rs->list, DIRTY_CLIENT_MIGRATION);
+    page_search_init(&rs->search, rs->list->blocks,
+                     DIRTY_CLIENT_MIGRATION);
     rs->clear = g_new0(ClearBmap, rs->list->blocks->len);
     for (; rs->n_clear < rs->list->blocks->len; rs->n_clear++) {
         RAMBlock *block = g_ptr_array_index(rs->list->blocks, rs->n_clear);

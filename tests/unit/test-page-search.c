@@ -77,7 +77,7 @@ static void test_next_runs_go_upwards_and_round(void)
     Machine mc;
 
     set_up(&mc, 3, npages);
-    page_search_init(&search, &mc.list, DIRTY_CLIENT_MIGRATION);
+    page_search_init(&search, mc.list.blocks, DIRTY_CLIENT_MIGRATION);
     g_assert_false(page_search_next(&search, 64, &run));
     for (uint64_t page = 10; page < 90; page++) {
         mark(&mc, 0, page);
@@ -112,7 +112,7 @@ static void test_next_without_blocks_finds_nothing(void)
     Machine mc;
 
     set_up(&mc, 0, NULL);
-    page_search_init(&search, &mc.list, DIRTY_CLIENT_MIGRATION);
+    page_search_init(&search, mc.list.blocks, DIRTY_CLIENT_MIGRATION);
     g_assert_false(page_search_next(&search, 64, &run));
     tear_down(&mc);
 }
@@ -158,7 +158,7 @@ static void check_random_maps(void)
         npages[i] = g_test_rand_int_range(1, MAX_PAGES);
     }
     set_up(&mc, g_test_rand_int_range(1, MAX_BLOCKS + 1), npages);
-    page_search_init(&search, &mc.list, DIRTY_CLIENT_MIGRATION);
+    page_search_init(&search, mc.list.blocks, DIRTY_CLIENT_MIGRATION);
     random_marks(&mc, 300);
     for (unsigned step = 0; step < 50; step++) {
         uint64_t max = g_test_rand_int_range(1, 70);
