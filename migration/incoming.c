@@ -149,7 +149,9 @@ static void begin_load(MigrationIncoming *in, Channel *channel)
     LiveSection ram;
 
     in->channel = channel;
-    in->ram = ram_load_new(in->m->vm);
+    in->ram = ram_load_new(in->m->vm,
+                           migration_options_cap(&in->m->options,
+                               MIGRATION_CAPABILITY_X_IGNORE_SHARED));
     ram = ram_load_section(in->ram);
     in->load = loadvm_new(in->m->vm, &in->m->options,
                           in->two_way ? channel : NULL, &ram, 1);

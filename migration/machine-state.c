@@ -174,22 +174,35 @@ static const VmStateDesc uuid_desc = {
     .post_load = uuid_post_load,
 };
 
-/* The capabilities that change the rest of the stream; we have none. */
+/* The capabilities that change the rest of the stream: we have one. */
+#define IGNORE_SHARED "x-ignore-shared"
+
 static void put_capabilities(Stream *s, const void *value, size_t size)
 {
-    stream_put_be32(s, 0);
+    stream_put_cstr(s, IGNORE_SHARED);
 }
 
+/* A name twice is refused, so the count is bounded by what we know. */
 static bool get_capabilities(Stream *s, void *value, size_t size,
                              GError **error)
 {
-    uint32_t n = stream_get_be32(s);
+    MachineState *ms = value;
     char name[256];
 
-    if (n && stream_get_cstr(s, name)) {
-        tm_error_set(error, "the source has capability '%s' on, which is not "
-                     "supported", name);
-        return false;
+    for (uint32_t i = 0; i < ms->caps_count; i++) {
+        if (!stream_get_cstr(s, name)) {
+            return true; /* the stream's error, which the caller sees */
+        }
+        if (strcmp(name, IGNORE_SHARED)) {
+            tm_error_set(error, "the source has capability '%s' on, which is "
+                         "not supported", name);
+            return false;
+        }
+        if (ms->source_ignores) {
+            tm_error_set(error, "capability '%s' is named twice", name);
+            return false;
+        }
+        ms->source_ignores = true;
     }
     return true;
 }
@@ -198,20 +211,29 @@ static const VmStateType capabilities_type = {
     "capability", put_capabilities, get_capabilities
 };
 
-static bool never_needed(void *opaque)
+static bool capabilities_needed(void *opaque)
 {
-    return false;
+    return ((MachineState *)opaque)->ignore_shared;
+}
+
+static bool capabilities_pre_save(void *opaque, GError **error)
+{
+    ((MachineState *)opaque)->caps_count = 1;
+    return true;
 }
 
 static const VmStateDesc capabilities_desc = {
     .name = "configuration/capabilities",
     .version = 1,
     .minimum_version = 1,
-    .needed = never_needed,
+    .needed = capabilities_needed,
     .fields = (const VmStateField[]) {
-        { .name = "capabilities", .count = 1, .type = &capabilities_type },
+        VMSTATE_U32(MachineState, caps_count),
+        { .name = "capabilities", .size = sizeof(IGNORE_SHARED), .count = 1,
+          .type = &capabilities_type },
         VMSTATE_END
     },
+    .pre_save = capabilities_pre_save,
 };
 
 static const VmStateDesc *const configuration_subsections[] = {
@@ -263,6 +285,18 @@ bool machine_put_configuration(MachineState *ms, Stream *s,
     return vmstate_save(s, &desc, ms, json, error);
 }
 
+/* What is on changes what follows, so both sides must agree. */
+static bool check_capabilities(const MachineState *ms, GError **error)
+{
+    if (ms->source_ignores != ms->ignore_shared) {
+        tm_error_set(error, "capability '%s' is %s at the source and %s here",
+                     IGNORE_SHARED, ms->source_ignores ? "on" : "off",
+                     ms->ignore_shared ? "on" : "off");
+        return false;
+    }
+    return true;
+}
+
 bool machine_get_configuration(MachineState *ms, Stream *s, GError **error)
 {
     char name[WIRE_MACHINE_NAME_MAX + 1];
@@ -275,7 +309,8 @@ bool machine_get_configuration(MachineState *ms, Stream *s, GError **error)
                      name, ms->vm->machine_name);
         return false;
     }
-    return vmstate_load(s, &configuration_rest_desc, ms, 1, error);
+    return vmstate_load(s, &configuration_rest_desc, ms, 1, error) &&
+        check_capabilities(ms, error);
 }
 
 void machine_state_init(MachineState *ms, Vm *vm,
@@ -286,4 +321,6 @@ void machine_state_init(MachineState *ms, Vm *vm,
     ms->store_always = options->props.store_global_state;
     ms->send_uuid = vm->has_uuid &&
         migration_options_cap(options, MIGRATION_CAPABILITY_VALIDATE_UUID);
+    ms->ignore_shared =
+        migration_options_cap(options, MIGRATION_CAPABILITY_X_IGNORE_SHARED);
 }

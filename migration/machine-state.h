@@ -21,6 +21,7 @@ typedef struct MachineState {
     Vm *vm;
     bool store_always;        /* property store-global-state */
     bool send_uuid;
+    bool ignore_shared;       /* capability x-ignore-shared */
     /* Section "timer". */
     int64_t tick_offset;      /* of the TSC; each vCPU's travels with it */
     int64_t clock_ns;
@@ -33,6 +34,8 @@ typedef struct MachineState {
     bool has_loaded;
     /* The configuration. */
     uint8_t uuid[16];
+    uint32_t caps_count;      /* capabilities named in it */
+    bool source_ignores;      /* destination: x-ignore-shared is one */
 } MachineState;
 
 extern const VmStateDesc machine_timer_desc, machine_globalstate_desc;
@@ -56,7 +59,8 @@ bool machine_put_configuration(MachineState *ms, Stream *s,
                                struct _JsonBuilder *json, GError **error);
 
 /** machine_get_configuration() - Errors: another machine, another UUID, a
- *  capability that is not built; both sides' values are named. */
+ *  capability that is on at one side only or not built; both sides' values
+ *  are named. */
 bool machine_get_configuration(MachineState *ms, Stream *s, GError **error);
 
 #endif

@@ -30,6 +30,8 @@ static const CapRow cap_rows[MIGRATION_CAPABILITY__MAX] = {
     [MIGRATION_CAPABILITY_RETURN_PATH] = { true, -1 },
     /* Wait for migrate-continue with the guest stopped. */
     [MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER] = { true, -1 },
+    /* Send no memory that both sides have mapped. */
+    [MIGRATION_CAPABILITY_X_IGNORE_SHARED] = { true, -1 },
     /* Do not switch over before the destination has said that it can. */
     [MIGRATION_CAPABILITY_SWITCHOVER_ACK] = {
         true, MIGRATION_CAPABILITY_RETURN_PATH },

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "migration/ram-shared.h"
 #include "system/guest-access.h"
 #include "trace/migration.h"
 #include "util/error.h"
@@ -51,6 +52,12 @@ static RAMBlock *record_block(PageLoader *loader, Stream *s,
     block = ram_list_find(loader->list, name);
     if (!block) {
         tm_error_set(error, "unknown RAM block '%s'", name);
+        return NULL;
+    }
+    if (loader->ignore_shared && ram_block_is_shared(block)) {
+        /* To write it would be to write the memory of some other guest. */
+        tm_error_set(error, "RAM block '%s' is shared memory here and was "
+                     "sent: it is not at the source", name);
         return NULL;
     }
     loader->last = block;

@@ -18,6 +18,7 @@
 /* One per channel. */
 typedef struct PageLoader {
     RAMList *list;
+    bool ignore_shared;    /* pages of shared blocks must not come */
     RAMBlock *last;        /* of the last record, across sections; or NULL */
     uint64_t zero_pages;   /* loaded so far */
     uint64_t normal_pages;
@@ -31,7 +32,8 @@ void page_loader_init(PageLoader *loader, RAMList *list);
  * page_load_run() - load the run of one record: a ZERO or PAGE record holds
  * one page, and its word was got already
  * Context: the loading thread; guest does not run, qtest may read.
- * Errors: "same block" before any block, an unknown block, a page beyond it,
+ * Errors: "same block" before any block, an unknown block, one that is shared
+ * with the source and so should not have been sent, a page beyond the block,
  * a zero record of another value, the end of the stream. Memory of other
  * pages is untouched.
  */

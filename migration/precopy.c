@@ -194,6 +194,7 @@ static bool begin_locked(Precopy *p, GError **error)
         .clear_shift = m->options.props.clear_bitmap_shift,
         .detect_zero = param(p, MIG_PARAM_ZERO_PAGE_DETECTION) !=
                        ZERO_PAGE_DETECTION_NONE,
+        .ignore_shared = has_cap(p, MIGRATION_CAPABILITY_X_IGNORE_SHARED),
     };
     LiveSection ram;
 

@@ -7,27 +7,38 @@
 #include <inttypes.h>
 
 #include "migration/page-load.h"
+#include "migration/ram-shared.h"
 #include "migration/wire.h"
 #include "system/vm.h"
 #include "util/error.h"
 
 struct RamLoad {
     RAMList *list;
+    uint64_t *gpas;    /* of its blocks; NULL: the source does not tell */
     PageLoader loader;
     bool listed;       /* the list of blocks has come */
+    GHashTable *sent;  /* set of the RAMBlock * of which pages came */
 };
 
-RamLoad *ram_load_new(Vm *vm)
+RamLoad *ram_load_new(Vm *vm, bool ignore_shared)
 {
     RamLoad *rl = g_new0(RamLoad, 1);
 
     rl->list = &vm->ram;
+    rl->gpas = ignore_shared ? ram_block_gpas(vm->map) : NULL;
+    rl->sent = g_hash_table_new(NULL, NULL);
     page_loader_init(&rl->loader, rl->list);
+    rl->loader.ignore_shared = ignore_shared;
     return rl;
 }
 
 void ram_load_free(RamLoad *rl)
 {
+    if (!rl) {
+        return;
+    }
+    g_hash_table_unref(rl->sent);
+    g_free(rl->gpas);
     g_free(rl);
 }
 
@@ -52,6 +63,29 @@ static bool stream_is_good(Stream *s, GError **error)
         *error = g_error_copy(cause);
     }
     return false;
+}
+
+/*
+ * With x-ignore-shared every entry has the block's guest address. It counts
+ * where no pages will come: elsewhere, the same memory is another block.
+ */
+static bool load_list_gpa(RamLoad *rl, Stream *s, const RAMBlock *block,
+                          GError **error)
+{
+    uint64_t gpa = stream_get_be64(s);
+    guint i = 0;
+
+    if (!stream_is_good(s, error)) {
+        return false;
+    }
+    g_ptr_array_find(rl->list->blocks, block, &i);
+    if (ram_block_is_shared(block) && gpa != rl->gpas[i]) {
+        tm_error_set(error, "RAM block '%s' is at guest address 0x%" PRIx64
+                     " at the source and 0x%" PRIx64 " here", block->name,
+                     gpa, rl->gpas[i]);
+        return false;
+    }
+    return true;
 }
 
 /* One entry of the list; adds its length to @ret_sum. */
@@ -82,7 +116,7 @@ static bool load_list_entry(RamLoad *rl, Stream *s, uint64_t *ret_sum,
         return false;
     }
     *ret_sum += length;
-    return true;
+    return !rl->gpas || load_list_gpa(rl, s, block, error);
 }
 
 /*
@@ -119,7 +153,32 @@ static bool load_page(RamLoad *rl, Stream *s, const WireRamWord *word,
         tm_error_set(error, "page record before the list of RAM blocks");
         return false;
     }
-    return page_load_run(&rl->loader, s, word, error);
+    if (!page_load_run(&rl->loader, s, word, error)) {
+        return false;
+    }
+    if (!word->same_block) {
+        g_hash_table_add(rl->sent, rl->loader.last);
+    }
+    return true;
+}
+
+/*
+ * The source sends each page at least once, so a block without any was left
+ * out as shared. Nobody would ever fill it here.
+ */
+static bool check_all_sent(const RamLoad *rl, GError **error)
+{
+    for (unsigned i = 0; i < rl->list->blocks->len; i++) {
+        RAMBlock *block = g_ptr_array_index(rl->list->blocks, i);
+
+        if (!ram_block_is_shared(block) &&
+            !g_hash_table_contains(rl->sent, block)) {
+            tm_error_set(error, "RAM block '%s' was not sent: it is shared "
+                         "memory at the source, but not here", block->name);
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool load_record(RamLoad *rl, Stream *s, const WireRamWord *word,
@@ -165,7 +224,8 @@ static bool load(void *opaque, Stream *s, WireSection type, uint32_t version,
             return false;
         }
         if (word.type == WIRE_RAM_EOS) {
-            return true;
+            return !rl->gpas || type != WIRE_SECTION_END ||
+                check_all_sent(rl, error);
         }
         if (!load_record(rl, s, &word, error)) {
             return false;

@@ -8,6 +8,7 @@
 #define MIGRATION_RAM_LOAD_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "migration/savevm.h"
@@ -15,8 +16,11 @@
 typedef struct Vm Vm;
 typedef struct RamLoad RamLoad;
 
-/** ram_load_new() - for one incoming stream. */
-RamLoad *ram_load_new(Vm *vm);
+/** ram_load_new() - for one incoming stream
+ *  @ignore_shared: the list of blocks has guest addresses, and of blocks that
+ *  are shared with the source no pages come; see ram-shared.h
+ *  Context: big lock. */
+RamLoad *ram_load_new(Vm *vm, bool ignore_shared);
 
 /** ram_load_free() - NULL is fine. */
 void ram_load_free(RamLoad *rl);
@@ -26,7 +30,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(RamLoad, ram_load_free)
  * ram_load_section() - for the loader's table: name, version and load hook
  * Errors of the hook: a list of other blocks or lengths than this machine's,
  * pages before a list, records that are malformed or of a kind that needs a
- * capability; the words name block and offset. Memory loaded so far stays.
+ * capability; with @ignore_shared a block that is shared on one side only,
+ * or seen elsewhere by the guest. The words name block and offset. Memory
+ * loaded so far stays.
  */
 LiveSection ram_load_section(RamLoad *rl);
 

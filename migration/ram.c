@@ -8,6 +8,7 @@
 #include "migration/clear-bmap.h"
 #include "migration/page-search.h"
 #include "migration/page-send.h"
+#include "migration/ram-shared.h"
 #include "migration/wire.h"
 #include "system/big-lock.h"
 #include "system/dirty-sync.h"
@@ -20,16 +21,35 @@
 struct RamSave {
     RamSaveConfig config;
     RAMList *list;
+    uint64_t *gpas;            /* of its blocks; NULL: not told */
+    GPtrArray *sent;           /* those whose pages travel; not owned */
     MemoryMap *map;
     PageSearch search;
     PageSender sender;
-    ClearBmap *clear;          /* one per block, by its index */
+    ClearBmap *clear;          /* one per block of @sent, by its index */
     unsigned n_clear;
     uint64_t remaining_pages;
     uint64_t taken_pages;
     uint64_t charged_bytes;    /* of the stream, to the rate limit */
     bool down;
 };
+
+/* Returns: the bytes of the blocks chosen. */
+static uint64_t choose_blocks(RamSave *rs)
+{
+    uint64_t sum = 0;
+
+    rs->sent = g_ptr_array_new();
+    for (unsigned i = 0; i < rs->list->blocks->len; i++) {
+        RAMBlock *block = g_ptr_array_index(rs->list->blocks, i);
+
+        if (!rs->config.ignore_shared || !ram_block_is_shared(block)) {
+            g_ptr_array_add(rs->sent, block);
+            sum += block->length;
+        }
+    }
+    return sum;
+}
 
 RamSave *ram_save_new(const RamSaveConfig *config, GError **error)
 {
@@ -38,19 +58,19 @@ RamSave *ram_save_new(const RamSaveConfig *config, GError **error)
     rs->config = *config;
     rs->list = &config->vm->ram;
     rs->map = config->vm->map;
+    rs->gpas = config->ignore_shared ? ram_block_gpas(rs->map) : NULL;
     rs->sender.detect_zero = config->detect_zero;
-    page_search_init(&rs->search, rs->list->blocks,
-                     DIRTY_CLIENT_MIGRATION);
-    rs->clear = g_new0(ClearBmap, rs->list->blocks->len);
-    for (; rs->n_clear < rs->list->blocks->len; rs->n_clear++) {
-        RAMBlock *block = g_ptr_array_index(rs->list->blocks, rs->n_clear);
+    migration_stat_set(&config->stats->total_bytes, choose_blocks(rs));
+    page_search_init(&rs->search, rs->sent, DIRTY_CLIENT_MIGRATION);
+    rs->clear = g_new0(ClearBmap, rs->sent->len);
+    for (; rs->n_clear < rs->sent->len; rs->n_clear++) {
+        RAMBlock *block = g_ptr_array_index(rs->sent, rs->n_clear);
 
         if (!clear_bmap_init(&rs->clear[rs->n_clear], block->npages,
                              config->clear_shift, error)) {
             return NULL;
         }
     }
-    migration_stat_set(&config->stats->total_bytes, rs->list->total_bytes);
     return g_steal_pointer(&rs);
 }
 
@@ -63,6 +83,8 @@ void ram_save_free(RamSave *rs)
         clear_bmap_done(&rs->clear[i]);
     }
     g_free(rs->clear);
+    g_ptr_array_unref(rs->sent);
+    g_free(rs->gpas);
     g_free(rs);
 }
 
@@ -86,8 +108,8 @@ static uint64_t count_dirty(const RamSave *rs)
 {
     uint64_t n = 0;
 
-    for (unsigned i = 0; i < rs->list->blocks->len; i++) {
-        n += dirty_bitmap_count(g_ptr_array_index(rs->list->blocks, i),
+    for (unsigned i = 0; i < rs->sent->len; i++) {
+        n += dirty_bitmap_count(g_ptr_array_index(rs->sent, i),
                                 DIRTY_CLIENT_MIGRATION);
     }
     return n;
@@ -218,6 +240,9 @@ static bool put_setup(void *opaque, Stream *s, GError **error)
 
         stream_put_cstr(s, block->name);
         stream_put_be64(s, block->length);
+        if (rs->gpas) {
+            stream_put_be64(s, rs->gpas[i]);
+        }
     }
     stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
     charge(rs, s); /* the limit begins with the pages */

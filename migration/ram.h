@@ -33,6 +33,8 @@ typedef struct RamSaveConfig {
     const bool *stop;          /* atomic: give up soon */
     unsigned clear_shift;      /* log2 of the pages of a chunk, as asked */
     bool detect_zero;
+    bool ignore_shared;        /* send no pages of blocks that the destination
+                                  has mapped, too; see ram-shared.h */
 } RamSaveConfig;
 
 /* What one sync found. */
@@ -43,7 +45,7 @@ typedef struct RamSync {
 } RamSync;
 
 /** ram_save_new() - for one migration; @config is copied
- *  Errors: no memory for the chunk bitmaps. */
+ *  Context: big lock. Errors: no memory for the chunk bitmaps. */
 RamSave *ram_save_new(const RamSaveConfig *config, GError **error);
 
 /** ram_save_free() - NULL is fine. */

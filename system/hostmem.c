@@ -52,9 +52,11 @@ static int open_in_directory(const HostMem *mem)
 
 static bool open_path(HostMem *mem, HostMemUndo *undo, GError **error)
 {
+    mem->named = true;
     mem->fd = open(mem->mem_path, O_RDWR | O_CLOEXEC);
     if (mem->fd < 0 && errno == EISDIR) {
         mem->fd = open_in_directory(mem);
+        mem->named = false;
     } else if (mem->fd < 0 && errno == ENOENT) {
         mem->fd = open(mem->mem_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
                        0644);

@@ -39,6 +39,7 @@ typedef struct HostMem {
     bool share;
     bool prealloc;
     char *mem_path;
+    bool named;           /* a file that other processes can open by mem_path */
     bool in_use;          /* a RAM block was made of it */
 } HostMem;
 

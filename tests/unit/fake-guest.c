@@ -403,7 +403,7 @@ bool fake_load(Vm *vm, const uint8_t *data, size_t n, GError **error)
 {
     g_autoptr(Channel) channel = channel_buffer_new(data, n);
     g_autoptr(Stream) s = stream_new_input(channel);
-    g_autoptr(RamLoad) rl = ram_load_new(vm);
+    g_autoptr(RamLoad) rl = ram_load_new(vm, false);
     Loader ld = {.s = s, .ram = ram_load_section(rl)};
 
     return load_items(&ld, error);

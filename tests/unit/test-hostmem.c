@@ -152,6 +152,7 @@ static void test_directory_leaves_no_name(void)
     struct stat st;
 
     g_assert_cmpuint(count_entries(temp_dir), ==, 0);
+    g_assert_false(mem->named);
     g_assert_cmpint(fstat(mem->fd, &st), ==, 0);
     g_assert_cmpuint(st.st_nlink, ==, 0);
 }
@@ -167,6 +168,7 @@ static void test_file_is_created_and_shared_bytes_stay(void)
     };
     HostMem *mem = new_or_fail(&config);
 
+    g_assert_true(mem->named);
     mem->host[PAGE] = 77;
     hostmem_free(mem);
     g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));

@@ -116,7 +116,7 @@ static bool load_all(Vm *dst, const uint8_t *data, size_t n, GError **error)
 {
     g_autoptr(Channel) channel = channel_buffer_new(data, n);
     g_autoptr(Stream) s = stream_new_input(channel);
-    g_autoptr(RamLoad) rl = ram_load_new(dst);
+    g_autoptr(RamLoad) rl = ram_load_new(dst, false);
     LiveSection section = ram_load_section(rl);
 
     while (stream_bytes(s) < n) {

@@ -4,6 +4,7 @@
 
 import os
 import sys
+import tempfile
 
 import common
 from common import Pair, Suite, writer, accel_of, wait_until
@@ -48,7 +49,8 @@ def capabilities():
     """What does not exist yet is refused by its name, one by one."""
     with Vm(suite.options.binary) as vm:
         here = {'events', 'validate-uuid', 'return-path',
-                'pause-before-switchover', 'auto-converge', 'switchover-ack'}
+                'pause-before-switchover', 'auto-converge', 'switchover-ack',
+                'x-ignore-shared'}
         every = vm.cmd('query-migrate-capabilities')
         if len(every) != 22:
             raise AssertionError(len(every))
@@ -110,6 +112,73 @@ suite.add('uuid/equal', uuid, UUIDS[0], UUIDS[0], True)
 suite.add('uuid/different', uuid, UUIDS[0], UUIDS[1], False)
 suite.add('uuid/source-only', uuid, UUIDS[0], None, True)
 suite.add('uuid/destination-only', uuid, None, UUIDS[1], True)
+
+
+class SharedPair(Pair):
+    """Both sides' RAM is one file, if both have it shared."""
+
+    def __init__(self, shared=('on', 'on'), ignoring=(True, True)):
+        self.file = tempfile.NamedTemporaryFile(
+            dir='/dev/shm' if os.path.isdir('/dev/shm') else None)
+        args = [['-object', 'memory-backend-file,id=shm,size=%d,mem-path=%s,'
+                 'share=%s' % (common.MEM, self.file.name, share),
+                 '-machine', 'memory-backend=shm'] for share in shared]
+        super().__init__(suite, writer(suite, accel_of(suite)),
+                         src_args=args[0], dst_args=args[1])
+        for vm, on in zip((self.src, self.dst), ignoring):
+            vm.capability('x-ignore-shared', on)
+
+    def __exit__(self, *what):
+        super().__exit__(*what)
+        self.file.close()
+
+
+@suite.test('ignore-shared/moves-without-its-memory')
+def ignore_shared():
+    with SharedPair() as pair:
+        pair.listen()
+        pair.src.wait_serial(b'B')
+        pair.slow()     # no page has to go through that
+        pair.src.cmd('migrate', uri=pair.uri())
+        info = pair.finish()
+        if info['ram']['transferred'] > 64 << 10 or info['ram']['total'] or \
+                info['ram']['normal'] or info['ram']['duplicate']:
+            raise AssertionError(info)
+        pair.prove()
+
+
+@suite.test('ignore-shared/private-memory-is-sent')
+def ignore_shared_private():
+    with SharedPair(('off', 'off')) as pair:
+        pair.listen()
+        pair.src.wait_serial(b'B')
+        pair.fast()
+        pair.src.cmd('migrate', uri=pair.uri())
+        info = pair.finish()
+        if info['ram']['total'] != pair.mem:
+            raise AssertionError(info)
+        pair.prove()
+
+
+def ignore_shared_disagree(shared, ignoring, words):
+    with SharedPair(shared, ignoring) as pair:
+        pair.listen(**{'exit-on-error': False})
+        pair.src.wait_serial(b'B')
+        pair.fast()
+        pair.src.cmd('migrate', uri=pair.uri())
+        info = pair.dst.wait_migrate('failed', never=('completed',))
+        if words not in info['error-desc']:
+            raise AssertionError(info)
+
+
+suite.add('ignore-shared/refused/source-only', ignore_shared_disagree,
+          ('on', 'on'), (True, False),
+          "'x-ignore-shared' is on at the source and off here")
+suite.add('ignore-shared/refused/destination-only', ignore_shared_disagree,
+          ('on', 'on'), (False, True),
+          "'x-ignore-shared' is off at the source and on here")
+suite.add('ignore-shared/refused/private-here', ignore_shared_disagree,
+          ('on', 'off'), (True, True), "'shm' was not sent")
 
 
 @suite.test('query')
