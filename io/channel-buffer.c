@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "io/channel-fd.h"
+#include "io/fd-channel.h"
 #include "io/channel-kinds.h"
 #include "util/iov.h"
 

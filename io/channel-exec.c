@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "io/channel-fd.h"
+#include "io/fd-channel.h"
 #include "io/channel-kinds.h"
 #include "util/error.h"
 

@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "io/channel-fd.h"
+#include "io/fd-channel.h"
 #include "io/channel-kinds.h"
 #include "util/error.h"
 #include "util/iov.h"

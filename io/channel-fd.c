@@ -1,185 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Channels on file descriptors: what they share (io/channel-fd.h), pipes, and
- * finding out what an inherited descriptor is.
+ * Channels on descriptors of any kind: inherited ones, which are asked what
+ * they are, and those that opening a path gives.
  */
-#include "io/channel-fd.h"
-
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/channel-kinds.h"
-#include "util/compiler.h"
+#include "io/fd-channel.h"
 #include "util/error.h"
-#include "util/sigpipe.h"
-
-void fd_set_nonblocking(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    if (flags >= 0 && !(flags & O_NONBLOCK)) {
-        fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-    }
-}
-
-int fd_poll_cancel(int fd, short events, int cancel_fd, int timeout_ms)
-{
-    struct pollfd fds[2] = {
-        {.fd = fd, .events = events},
-        {.fd = cancel_fd, .events = POLLIN},
-    };
-    int n;
-
-    do {
-        n = poll(fds, 2, timeout_ms);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        return -errno;
-    }
-    if (fds[1].revents) {
-        return -ECANCELED;
-    }
-    return n > 0;
-}
-
-void fd_channel_init(FdChannel *f, const ChannelOps *ops, unsigned caps,
-                     int read_fd, int write_fd, char *name)
-{
-    sigpipe_ignore(); /* children get the default back, see channel-exec.c */
-    channel_init(&f->base, ops, caps, name);
-    f->read_fd = read_fd;
-    f->write_fd = write_fd;
-    f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-}
-
-bool fd_channel_wait(FdChannel *f, int fd, short events, GError **error)
-{
-    int ret = fd_poll_cancel(fd, events, f->wake_fd, -1);
-
-    /* Shut down counts for more than ready: a closed peer is ready too. */
-    if (ret == -ECANCELED || channel_is_shut(&f->base)) {
-        channel_set_shut(&f->base, error);
-        return false;
-    }
-    if (ret < 0) {
-        channel_set_errno(&f->base, "wait for", ret, error);
-        return false;
-    }
-    return true;
-}
-
-void fd_channel_shutdown(Channel *c)
-{
-    FdChannel *f = (FdChannel *)c;
-
-    if (f->wake_fd >= 0) {
-        eventfd_write(f->wake_fd, 1);
-    }
-}
-
-bool fd_channel_close_fds(FdChannel *f, GError **error)
-{
-    int read_fd, write_fd, err = 0;
-
-    g_mutex_lock(&f->base.lock);
-    read_fd = f->read_fd;
-    write_fd = f->write_fd;
-    f->read_fd = f->write_fd = -1;
-    g_mutex_unlock(&f->base.lock);
-    if (read_fd >= 0 && read_fd != write_fd) {
-        close(read_fd);
-    }
-    if (write_fd >= 0 && close(write_fd) < 0 && errno != EINTR) {
-        err = errno;
-    }
-    if (err) {
-        channel_set_errno(&f->base, "close", err, error);
-    }
-    return !err;
-}
-
-bool fd_channel_close(Channel *c, GError **error)
-{
-    FdChannel *f = (FdChannel *)c;
-    bool ok = fd_channel_close_fds(f, error);
-
-    g_mutex_lock(&c->lock);
-    if (f->wake_fd >= 0) {
-        close(f->wake_fd);
-        f->wake_fd = -1;
-    }
-    g_mutex_unlock(&c->lock);
-    return ok;
-}
-
-ssize_t fd_channel_writev(Channel *c, const struct iovec *iov, unsigned niov,
-                          const int *fds, unsigned nfds, GError **error)
-{
-    FdChannel *f = (FdChannel *)c;
-
-    if (f->write_fd < 0) {
-        return channel_set_errno(c, "write to", EBADF, error);
-    }
-    for (;;) {
-        ssize_t n = writev(f->write_fd, iov, niov);
-
-        if (n >= 0) {
-            return n;
-        }
-        if (errno != EAGAIN && errno != EINTR) {
-            return channel_set_errno(c, "write to", errno, error);
-        }
-        if (!fd_channel_wait(f, f->write_fd, POLLOUT, error)) {
-            return -1;
-        }
-    }
-}
-
-ssize_t fd_channel_readv(Channel *c, const struct iovec *iov, unsigned niov,
-                         GArray *fds, GError **error)
-{
-    FdChannel *f = (FdChannel *)c;
-
-    if (f->read_fd < 0) {
-        return channel_set_errno(c, "read from", EBADF, error);
-    }
-    for (;;) {
-        ssize_t n = readv(f->read_fd, iov, niov);
-
-        if (n >= 0) {
-            return n;
-        }
-        if (errno != EAGAIN && errno != EINTR) {
-            return channel_set_errno(c, "read from", errno, error);
-        }
-        if (!fd_channel_wait(f, f->read_fd, POLLIN, error)) {
-            return -1;
-        }
-    }
-}
-
-static const ChannelOps pipe_ops = {
-    .writev = fd_channel_writev,
-    .readv = fd_channel_readv,
-    .shutdown = fd_channel_shutdown,
-    .close = fd_channel_close,
-};
-
-Channel *channel_pipe_new(int read_fd, int write_fd)
-{
-    FdChannel *f = g_new0(FdChannel, 1);
-    int fd = write_fd >= 0 ? write_fd : read_fd;
-
-    fd_channel_init(f, &pipe_ops, 0, read_fd, write_fd,
-                    g_strdup_printf("fd:%d", fd));
-    fd_set_nonblocking(read_fd);
-    fd_set_nonblocking(write_fd);
-    return &f->base;
-}
 
 Channel *channel_fd_new(int fd, GError **error)
 {
@@ -199,4 +30,69 @@ Channel *channel_fd_new(int fd, GError **error)
     mode = fcntl(fd, F_GETFL) & O_ACCMODE;
     return channel_pipe_new(mode == O_WRONLY ? -1 : fd,
                             mode == O_RDONLY ? -1 : fd);
+}
+
+/* A descriptor for @path, or -errno. */
+static int open_path(const char *path, int flags, FdSets *fdsets)
+{
+    int64_t set_id;
+    int fd;
+
+    if (fdsets_path_id(path, &set_id)) {
+        return fdsets ? fdsets_open(fdsets, set_id, flags) : -ENOENT;
+    }
+    if ((flags & O_ACCMODE) != O_RDONLY) {
+        flags |= O_CREAT;
+    }
+    /* O_NONBLOCK: opening a FIFO must not wait for its other end. */
+    fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0660);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Makes @fd ready at @offset; 0 or -errno. */
+static int prepare_fd(int fd, const struct stat *st, uint64_t offset,
+                      bool writes)
+{
+    if (offset > INT64_MAX) {
+        return -EFBIG;
+    }
+    if (writes && S_ISREG(st->st_mode) && ftruncate(fd, offset) < 0) {
+        return -errno;
+    }
+    /* What cannot seek (a FIFO, a terminal) can only begin at 0. */
+    if (lseek(fd, offset, SEEK_SET) < 0 && (errno != ESPIPE || offset)) {
+        return -errno;
+    }
+    return 0;
+}
+
+Channel *channel_file_open(const char *path, uint64_t offset, int flags,
+                           FdSets *fdsets, GError **error)
+{
+    bool writes = (flags & O_ACCMODE) != O_RDONLY;
+    g_autofree char *name = g_strdup_printf("file:%s", path);
+    int fd = open_path(path, flags, fdsets);
+    Channel *c;
+    struct stat st;
+    int ret;
+
+    if (fd < 0) {
+        tm_error_set_errno(error, fd, "cannot open '%s' for %s", path,
+                           writes ? "writing" : "reading");
+        return NULL;
+    }
+    ret = fstat(fd, &st) < 0 ? -errno : prepare_fd(fd, &st, offset, writes);
+    if (ret < 0) {
+        tm_error_set_errno(error, ret, "cannot go to offset %" G_GUINT64_FORMAT
+                           " of '%s'", offset, path);
+        close(fd);
+        return NULL;
+    }
+    c = channel_fd_new(fd, error);
+    if (c) {
+        channel_set_name(c, name);
+    } else {
+        close(fd);
+    }
+    return c;
 }

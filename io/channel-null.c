@@ -3,7 +3,7 @@
  * The channel to nowhere: takes everything and counts it. What a migration
  * costs without a transport is measured with it.
  */
-#include "io/channel-fd.h"
+#include "io/fd-channel.h"
 #include "io/channel-kinds.h"
 #include "util/iov.h"
 

@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "io/channel-fd.h"
+#include "io/fd-channel.h"
 #include "io/channel-kinds.h"
 #include "io/socket.h"
 #include "util/error.h"

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/channel-fd.h"
+#include "io/fd-channel.h"
 #include "trace/io.h"
 #include "util/compiler.h"
 #include "util/error.h"

@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "io/channel-fd.h"
+#include "io/fd-channel.h"
 #include "io/socket-address.h"
 #include "trace/io.h"
 #include "util/error.h"

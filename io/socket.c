@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "io/channel-fd.h"
+#include "io/fd-channel.h"
 #include "io/socket-address.h"
 #include "util/error.h"
 

@@ -6,8 +6,8 @@
  * the descriptor and on wake_fd, which channel_shutdown() makes readable for
  * good. So a shutdown reaches a waiting thread at once, whatever it waits for.
  */
-#ifndef IO_CHANNEL_FD_H
-#define IO_CHANNEL_FD_H
+#ifndef IO_FD_CHANNEL_H
+#define IO_FD_CHANNEL_H
 
 #include <glib.h>
 #include <stdbool.h>
