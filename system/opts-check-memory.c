@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Judging -m, -object memory-backend-* and -drive.
+ * Judging -m, -object memory-backend-*, -numa and -drive.
  */
 #include "system/opts.h"
 
@@ -123,20 +123,48 @@ static bool check_backends(Options *opts, GError **error)
     return true;
 }
 
+/* The board has one node: -numa can only say what its memory is. */
+static bool numa_words(Options *opts, const char **ret_id, GError **error)
+{
+    KeyVal *kv = g_ptr_array_index(opts->numas, 0);
+    const char *type = keyval_get_str(kv, "type");
+
+    if (opts->numas->len > 1) {
+        tm_error_set(error, "more than one node is not supported");
+    } else if (g_strcmp0(type, "node")) {
+        tm_error_set(error, "type '%s' is not supported, only 'node' is",
+                     type ? type : "");
+    } else if (*ret_id) {
+        tm_error_set(error, "-machine memory-backend=%s says already what "
+                     "the guest's RAM is", *ret_id);
+    } else {
+        *ret_id = keyval_get_str(kv, "memdev");
+        if (*ret_id) {
+            return opts_unused(kv, "numa", error);
+        }
+        tm_error_set(error, "'memdev' is missing");
+    }
+    return opts_error(error, "numa");
+}
+
 static bool check_ram_backend(Options *opts, bool sized, GError **error)
 {
+    bool numa = opts->numas->len > 0;
     const char *id = NULL;
 
     if (opts->machine) {
         id = keyval_get_str(opts->machine, "memory-backend");
+    }
+    if (numa && !numa_words(opts, &id, error)) {
+        return false;
     }
     if (!id) {
         return true;
     }
     opts->ram_backend = find_backend(opts, id);
     if (!opts->ram_backend) {
-        tm_error_set(error, "-machine: memory-backend: there is no -object "
-                     "with id '%s'", id);
+        tm_error_set(error, "%s: there is no -object with id '%s'",
+                     numa ? "-numa: memdev" : "-machine: memory-backend", id);
         return false;
     }
     if (sized && opts->ram_bytes != opts->ram_backend->config.size_bytes) {

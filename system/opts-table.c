@@ -37,6 +37,10 @@ static const OptRow rows[] = {
       "memory-backend-file (mem-path=PATH); all take share=on|off and\n"
       "prealloc=on|off",
       OPT_KEYVALS, AT(objects), "qom-type" },
+    { "numa", "[type=]node,memdev=ID",
+      "the same as -machine memory-backend=ID: there is one node, with\n"
+      "all of RAM and all vCPUs",
+      OPT_KEYVALS, AT(numas), "type" },
     { "drive", "file=PATH[,if=none|ide][,id=ID][,format=raw][,readonly=on]",
       "a disk image; with if=none it belongs to the -device that\n"
       "names its id",

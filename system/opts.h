@@ -45,7 +45,7 @@ typedef struct OptBackend {
 typedef struct Options {
     KeyVal *machine, *memory, *smp, *name, *msg;    /* NULL: not given */
     GPtrArray *accels, *chardevs, *mons, *objects;  /* of KeyVal * */
-    GPtrArray *drives, *devices, *traces;           /* of KeyVal * */
+    GPtrArray *drives, *devices, *traces, *numas;   /* of KeyVal * */
     GPtrArray *qmps, *pretty_qmps, *hmps, *serials; /* of char * */
     GPtrArray *globals, *incomings;                 /* of char * */
     char *uuid, *display, *audio, *vga;

@@ -91,6 +91,17 @@ static void test_bad_lines_are_refused_by_name(void)
         { "-machine q35,memory-backend=b", "-machine|memory-backend|'b'" },
         { "-m 2M -object memory-backend-ram,id=a,size=1M "
           "-machine memory-backend=a", "-m|'a'|2097152|1048576" },
+        { "-numa node,memdev=a", "-numa|memdev|'a'" },
+        { "-numa node", "-numa|memdev|missing" },
+        { "-numa dist,src=0,dst=1,val=20", "-numa|'dist'" },
+        { "-object memory-backend-ram,id=a,size=1M -numa node,memdev=a,cpus=0",
+          "-numa|cpus" },
+        { "-object memory-backend-ram,id=a,size=1M -numa node,memdev=a "
+          "-numa node,memdev=a", "-numa|more than one" },
+        { "-object memory-backend-ram,id=a,size=1M -numa node,memdev=a "
+          "-machine memory-backend=a", "-numa|memory-backend=a" },
+        { "-m 2M -object memory-backend-ram,id=a,size=1M "
+          "-numa node,memdev=a", "-m|'a'|2097152|1048576" },
         { "-drive if=none,id=d0", "-drive|file" },
         { "-drive file=/nonexistent/x", "-drive|/nonexistent/x" },
         { "-drive file=IMAGE,format=qcow2", "-drive|qcow2" },
@@ -190,6 +201,15 @@ static void test_backend_alone_sizes_the_machine(void)
     g_assert_cmpstr(opts->ram_backend->config.mem_path, ==, "/dev/shm/x");
     g_assert_true(opts->ram_backend->config.share);
     g_assert_false(opts->ram_backend->config.prealloc);
+}
+
+static void test_numa_node_names_the_backend(void)
+{
+    g_autoptr(Options) opts = good("-m 3M -numa node,memdev=m -object "
+        "memory-backend-file,id=m,size=3M,mem-path=/dev/shm/x,share=on");
+
+    g_assert_cmpuint(opts->ram_bytes, ==, 3 << 20);
+    g_assert_cmpstr(opts->ram_backend->config.id, ==, "m");
 }
 
 static void test_machine_none_is_empty(void)
@@ -331,8 +351,8 @@ static void test_random_words_do_no_harm(void)
         "memory-backend-ram,id=a,size=1M", "-smp", "2", "-drive", "-device",
         "file=/dev/null", ",", ",,", "=", "-mon", "-chardev", "null,id=c",
         "chardev=c,mode=control", "-incoming", "defer", "tcp:", "-uuid", "-S",
-        "-global", "migration.a=b", ".=", "-name", "-msg", "timestamp",
-        "-accel", "kvm", "-serial", "none", "",
+        "-numa", "node", "node,memdev=a", "-global", "migration.a=b", ".=",
+        "-name", "-msg", "timestamp", "-accel", "kvm", "-serial", "none", "",
     };
 
     for (unsigned run = 0; run < 4096; run++) {
@@ -365,6 +385,7 @@ int main(int argc, char **argv)
     T("good/defaults", test_nothing_given_gives_defaults);
     T("good/machine-merges", test_machine_merges_and_takes_a_comma);
     T("good/backend-sizes-machine", test_backend_alone_sizes_the_machine);
+    T("good/numa-node-names-the-backend", test_numa_node_names_the_backend);
     T("good/machine-none-is-empty", test_machine_none_is_empty);
     T("good/accels-keep-order", test_accels_keep_their_order);
     T("good/clients-line", test_the_clients_line_is_understood);
