@@ -256,6 +256,8 @@ for n in (0, 6, 12, 63):
 @suite.test('large-memory/hole')
 def large_memory():
     """RAM below and above 4 GiB: two windows on one block (sparse)."""
+    if 'TSAN_OPTIONS' in os.environ:
+        raise common.Skip('the thread sanitizer needs four times the memory')
     with Pair(suite, writer(suite, accel_of(suite), end=4 << 20),
               mem=5 << 30) as pair:
         top = (4 << 30) + (1 << 30)
