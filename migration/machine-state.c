@@ -111,6 +111,11 @@ void machine_state_note(MachineState *ms)
     g_strlcpy(ms->runstate, name, sizeof(ms->runstate));
     ms->runstate_size = strlen(ms->runstate) + 1;
     ms->has_was_suspended = true;
+    machine_state_note_sleep(ms);
+}
+
+void machine_state_note_sleep(MachineState *ms)
+{
     ms->was_suspended = vm_was_suspended(ms->vm) ||
         runstate_get(ms->vm) == RUN_STATE_SUSPENDED;
 }

@@ -48,6 +48,11 @@ void machine_state_init(MachineState *ms, Vm *vm,
  *  destination is to enter. Context: big lock. */
 void machine_state_note(MachineState *ms);
 
+/** machine_state_note_sleep() - source, when the machine has been stopped:
+ *  whether the guest sleeps now. It may have fallen asleep with its last
+ *  instruction, after machine_state_note(). Context: big lock. */
+void machine_state_note_sleep(MachineState *ms);
+
 /** machine_state_enter() - destination: run, pause or sleep as the source
  *  did; -S keeps a running guest paused. Cannot fail: what was loaded was
  *  checked. Context: big lock, everything loaded. */

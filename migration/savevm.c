@@ -214,6 +214,11 @@ void savevm_note_runstate(SaveVm *sv)
     machine_state_note(&sv->machine);
 }
 
+void savevm_note_sleep(SaveVm *sv)
+{
+    machine_state_note_sleep(&sv->machine);
+}
+
 static bool collect_device(SaveVm *sv, const VmStateDesc *desc, void *opaque,
                            uint32_t instance, GError **error)
 {

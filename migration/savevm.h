@@ -99,6 +99,10 @@ int savevm_iterate(SaveVm *sv, Stream *s, GError **error);
  *  Context: big lock. */
 void savevm_note_runstate(SaveVm *sv);
 
+/** savevm_note_sleep() - once it is stopped: whether the guest sleeps, which
+ *  may have come with its last instruction. Context: big lock. */
+void savevm_note_sleep(SaveVm *sv);
+
 /** savevm_put_switchover_start() - nothing if the property is off. */
 bool savevm_put_switchover_start(SaveVm *sv, Stream *s, GError **error);
 

@@ -37,6 +37,7 @@ static void stop_machine(Migration *m)
         m->vm_stopped = true;
     }
     stop_ns = vm_stop(m->vm, RUN_STATE_FINISH_MIGRATE);
+    savevm_note_sleep(m->savevm);
     if (stop_ns > m->stats.vcpu_stop_ns) {
         migration_stat_set(&m->stats.vcpu_stop_ns, stop_ns);
     }

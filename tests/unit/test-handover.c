@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "io/channel-kinds.h"
+#include "system/big-lock.h"
+#include "system/runstate.h"
 #include "tests/unit/fake-job.h"
 #include "util/error.h"
 
@@ -165,6 +167,40 @@ static void test_return_path_has_the_last_word(void)
                       RUN_STATE_RUNNING);
 }
 
+/*
+ * The guest falls asleep with the last instruction before it is stopped: the
+ * main loop, which we do not run, has not seen it yet. The destination must
+ * be told, for nothing would ever wake what sleeps and is thought to run.
+ */
+static void test_sleep_at_the_stop_travels(void)
+{
+    g_autoptr(Channel) buffer = sink_new();
+    g_autofree uint8_t *data = NULL;
+    const uint8_t *state;
+    size_t n;
+    Job job;
+
+    job_set_up_repeatable(&job);
+    fake_guest_start(job.guest);
+    vm_suspend_request(job.guest->vm);
+    job_start(&job, buffer);
+    while (!has_ended(&job, 0)) {
+        big_unlock();
+        g_usleep(1000);
+        big_lock();
+    }
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_COMPLETED);
+    g_assert_true(vm_was_suspended(job.guest->vm));
+    data = sink_data(&n);
+    state = memmem(data, n, "globalstate", 11);
+    g_assert_nonnull(state);
+    state += 11 + 4 + 4 + 4; /* instance, version, size */
+    g_assert_cmpstr((const char *)state, ==, "running");
+    g_assert_cmpuint(state[32], ==, 1); /* whether it is known */
+    g_assert_cmpuint(state[33], ==, 1);
+    job_tear_down(&job);
+}
+
 static void check_log_failure(int sync, int clear, const char *word)
 {
     g_autoptr(Channel) null = channel_null_new();
@@ -201,6 +237,8 @@ int main(int argc, char **argv)
                     test_paused_source_is_paused_again);
     g_test_add_func("/handover/failure/return-path",
                     test_return_path_has_the_last_word);
+    g_test_add_func("/handover/sleep-at-the-stop-travels",
+                    test_sleep_at_the_stop_travels);
     g_test_add_func("/handover/failure/log", test_log_failure_leaves_source);
     return g_test_run();
 }
