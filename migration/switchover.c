@@ -71,6 +71,11 @@ static bool enter_device(Migration *m, GError **error)
         tm_error_set(error, "migration was cancelled");
         return false;
     }
+    if (vm_stop_is_asked(m->vm)) {
+        /* It would go on elsewhere, where nobody knows that it must not. */
+        tm_error_set(error, "the guest has just stopped by itself");
+        return false;
+    }
     if (is_live(runstate_get(m->vm))) {
         tm_error_set(error, "the machine does not stay stopped: it is in "
                      "state '%s'", RunState_str(runstate_get(m->vm)));

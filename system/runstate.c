@@ -194,16 +194,23 @@ static gint64 stop_live(Vm *vm, RunState state)
     return longest_ns;
 }
 
-gint64 vm_stop(Vm *vm, RunState state)
+gint64 vm_stop_changing(Vm *vm, RunState state)
 {
-    gint64 longest_ns = 0;
-
-    vm_change_begin(vm);
     if (runstate_is_live(vm)) {
-        longest_ns = stop_live(vm, state);
-    } else if (runstate_can_change(runstate_get(vm), state)) {
+        return stop_live(vm, state);
+    }
+    if (runstate_can_change(runstate_get(vm), state)) {
         runstate_set(vm, state);
     }
+    return 0;
+}
+
+gint64 vm_stop(Vm *vm, RunState state)
+{
+    gint64 longest_ns;
+
+    vm_change_begin(vm);
+    longest_ns = vm_stop_changing(vm, state);
     vm_change_end(vm);
     return longest_ns;
 }

@@ -24,13 +24,21 @@ static bool may_reset(const Vm *vm)
     return state != RUN_STATE_FINISH_MIGRATE && state != RUN_STATE_INMIGRATE;
 }
 
+/* "finish-migrate" is all that keeps a "cont" or a reset away from a guest
+ * that is on its way elsewhere. Why else it stands can wait. */
+static bool may_stop(const Vm *vm)
+{
+    return runstate_get(vm) != RUN_STATE_FINISH_MIGRATE;
+}
+
 static bool requests_ready(Vm *vm)
 {
     VmRequests *r = &vm->run->requests;
     bool ready;
 
     g_mutex_lock(&r->mutex);
-    ready = r->stop || r->shutdown || r->powerdown || r->suspend ||
+    ready = r->shutdown || r->powerdown || r->suspend ||
+            (r->stop && may_stop(vm)) ||
             (r->reset && (may_reset(vm) || vm->run->no_reboot));
     g_mutex_unlock(&r->mutex);
     return ready;
@@ -42,15 +50,15 @@ static void serve_shutdown(Vm *vm, ShutdownCause cause, int code)
 
     vm_notify(vm, VM_EVENT_SHUTDOWN, cause);
     if (run->no_shutdown && shutdown_cause_is_guest(cause)) {
-        vm_stop(vm, RUN_STATE_SHUTDOWN);
+        vm_stop_request(vm, RUN_STATE_SHUTDOWN);
         return;
     }
     run->ended = true;
     run->exit_code = code;
 }
 
-/* A guest's reset and suspend are taken only when no other change is under
- * way: until then the stop of a migration may find and serve them. */
+/* A guest's reset, suspend and stop are taken only when no other change is
+ * under way: until then a migration that stops the guest may find them. */
 static bool take_flag(Vm *vm, bool *flag)
 {
     bool was;
@@ -101,6 +109,21 @@ static void serve_reset(Vm *vm, ShutdownCause cause)
     vm_change_end(vm);
 }
 
+static void serve_stop(Vm *vm)
+{
+    VmRequests *r = &vm->run->requests;
+    RunState state;
+
+    vm_change_begin(vm);
+    g_mutex_lock(&r->mutex);
+    state = r->stop_state;
+    g_mutex_unlock(&r->mutex);
+    if (may_stop(vm) && take_flag(vm, &r->stop)) {
+        vm_stop_changing(vm, state);
+    }
+    vm_change_end(vm);
+}
+
 /* A vCPU that stopped itself for a request that came to nothing goes on. */
 static void resume_leftovers(Vm *vm)
 {
@@ -119,15 +142,13 @@ static void serve_powerdown(Vm *vm)
     }
 }
 
-/* What may be served now, as a copy of the flags; all but suspend and reset
- * leave the queue. */
+/* What may be served now, as a copy of the flags; all but suspend, reset and
+ * stop leave the queue. */
 static void requests_take(Vm *vm, VmRequests *ret)
 {
     VmRequests *r = &vm->run->requests;
 
     g_mutex_lock(&r->mutex);
-    ret->stop = r->stop;
-    ret->stop_state = r->stop_state;
     ret->shutdown = r->shutdown;
     ret->shutdown_cause = r->shutdown_cause;
     ret->exit_code = r->exit_code;
@@ -135,7 +156,7 @@ static void requests_take(Vm *vm, VmRequests *ret)
     ret->suspend = r->suspend;
     ret->reset = r->reset;
     ret->reset_cause = r->reset_cause;
-    r->stop = r->shutdown = r->powerdown = false;
+    r->shutdown = r->powerdown = false;
     if (r->reset && vm->run->no_reboot) {
         r->reset = ret->reset = false;
         if (!ret->shutdown) {
@@ -149,7 +170,7 @@ static void requests_take(Vm *vm, VmRequests *ret)
 
 static void requests_serve(Vm *vm)
 {
-    VmRequests r = { .stop = false };
+    VmRequests r = { .shutdown = false };
 
     requests_take(vm, &r);
     if (r.suspend) {
@@ -164,9 +185,7 @@ static void requests_serve(Vm *vm)
     if (r.powerdown) {
         serve_powerdown(vm);
     }
-    if (r.stop) {
-        vm_stop(vm, r.stop_state);
-    }
+    serve_stop(vm);
     resume_leftovers(vm);
 }
 
@@ -236,6 +255,18 @@ void vm_stop_request(Vm *vm, RunState state)
     r->stop_state = state;
     g_mutex_unlock(&r->mutex);
     g_main_context_wakeup(NULL);
+}
+
+bool vm_stop_is_asked(Vm *vm)
+{
+    VmRequests *r = &vm->run->requests;
+    bool asked;
+
+    g_mutex_lock(&r->mutex);
+    asked = r->stop || (r->reset && vm->run->no_reboot) ||
+            (r->shutdown && shutdown_cause_is_guest(r->shutdown_cause));
+    g_mutex_unlock(&r->mutex);
+    return asked;
 }
 
 void vm_reset_request(Vm *vm, ShutdownCause cause)

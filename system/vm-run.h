@@ -90,6 +90,9 @@ void vm_run_free(VmRun *run);
 void vm_change_begin(Vm *vm);
 void vm_change_end(Vm *vm);
 
+/** vm_stop_changing() - vm_stop() within a change that has begun. */
+gint64 vm_stop_changing(Vm *vm, RunState state);
+
 /** vm_notify() - tell the observers; @cause: for vm_event_cause(). */
 void vm_notify(Vm *vm, VmEvent event, ShutdownCause cause);
 

@@ -79,7 +79,8 @@ gint64 vm_stop(Vm *vm, RunState state);
 /**
  * vm_stop_request() and the others below - ask the main loop to do it
  * A vCPU thread that asks (but for powerdown) runs no further instruction
- * until it was done. A reset waits while a migration finishes or comes in.
+ * until it was done. A reset waits while a migration finishes or comes in, a
+ * stop while one finishes.
  * Context: any thread, e.g. a device hook in a vCPU thread. Returns at once.
  */
 void vm_stop_request(Vm *vm, RunState state);
@@ -88,6 +89,14 @@ void vm_shutdown_request(Vm *vm, ShutdownCause cause);
 void vm_shutdown_request_with_code(Vm *vm, ShutdownCause cause, int code);
 void vm_powerdown_request(Vm *vm);
 void vm_suspend_request(Vm *vm);
+
+/**
+ * vm_stop_is_asked() - has the guest stopped by itself, and nobody has served
+ * it yet: an error, a panic, a shutdown, or a reset that is to be its end?
+ * With all vCPUs stopped the answer is final.
+ * Context: any thread.
+ */
+bool vm_stop_is_asked(Vm *vm);
 
 /** vm_wakeup() - leave S3: reset with RAM kept, then run.
  *  Context: big lock. Errors: the machine is not suspended. */

@@ -201,6 +201,30 @@ static void test_sleep_at_the_stop_travels(void)
     job_tear_down(&job);
 }
 
+/* A guest that has just broken down, or shut down, is not handed over. */
+static void test_stopped_guest_stays(void)
+{
+    g_autoptr(Channel) null = channel_null_new();
+    Job job;
+
+    job_set_up_repeatable(&job);
+    fake_guest_start(job.guest);
+    vm_stop_request(job.guest->vm, RUN_STATE_INTERNAL_ERROR);
+    job_start(&job, null);
+    while (!has_ended(&job, 0)) {
+        big_unlock();
+        g_usleep(1000);
+        big_lock();
+    }
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_FAILED);
+    g_assert_nonnull(strstr(job.m->error->message, "stopped by itself"));
+    while (g_main_context_iteration(NULL, FALSE)) {
+    }
+    g_assert_cmpint(runstate_get(job.guest->vm), ==,
+                    RUN_STATE_INTERNAL_ERROR);
+    job_tear_down(&job);
+}
+
 static void check_log_failure(int sync, int clear, const char *word)
 {
     g_autoptr(Channel) null = channel_null_new();
@@ -239,6 +263,8 @@ int main(int argc, char **argv)
                     test_return_path_has_the_last_word);
     g_test_add_func("/handover/sleep-at-the-stop-travels",
                     test_sleep_at_the_stop_travels);
+    g_test_add_func("/handover/stopped-guest-stays",
+                    test_stopped_guest_stays);
     g_test_add_func("/handover/failure/log", test_log_failure_leaves_source);
     return g_test_run();
 }

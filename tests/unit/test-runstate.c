@@ -301,6 +301,44 @@ static void test_stop_serves_the_guests_requests(void)
     fake_vm_free(vm);
 }
 
+/* Only "finish-migrate" keeps a "cont" away from a guest that may go on
+ * elsewhere: what stops it anew waits, and is not forgotten. */
+static void test_stop_waits_for_migration(void)
+{
+    Vm *vm = new_vm(1);
+
+    vm_start(vm);
+    g_assert_false(vm_stop_is_asked(vm));
+    vm_stop_request(vm, RUN_STATE_INTERNAL_ERROR);
+    vm_stop(vm, RUN_STATE_FINISH_MIGRATE);
+    fake_serve();
+    g_assert_cmpint(runstate_get(vm), ==, RUN_STATE_FINISH_MIGRATE);
+    g_assert_true(vm_stop_is_asked(vm));
+    vm_start(vm);
+    fake_serve();
+    g_assert_cmpint(runstate_get(vm), ==, RUN_STATE_INTERNAL_ERROR);
+    g_assert_false(vm_stop_is_asked(vm));
+    fake_vm_free(vm);
+}
+
+static void test_shutdown_waits_for_migration(void)
+{
+    Vm *vm = new_vm(1);
+
+    vm->run->no_shutdown = true;
+    vm_start(vm);
+    vm_shutdown_request(vm, SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
+    vm_stop(vm, RUN_STATE_FINISH_MIGRATE);
+    g_assert_true(vm_stop_is_asked(vm));
+    fake_serve();
+    g_assert_cmpint(runstate_get(vm), ==, RUN_STATE_FINISH_MIGRATE);
+    g_assert_true(vm_stop_is_asked(vm));
+    vm_start(vm);
+    fake_serve();
+    g_assert_cmpint(runstate_get(vm), ==, RUN_STATE_SHUTDOWN);
+    fake_vm_free(vm);
+}
+
 static gpointer serve_thread(gpointer opaque)
 {
     big_lock();
@@ -578,6 +616,8 @@ int main(int argc, char **argv)
     T("reset/running-goes-on", test_reset_running_goes_on);
     T("reset/waits-for-migration", test_reset_waits_for_migration);
     T("stop/serves-the-guests-requests", test_stop_serves_the_guests_requests);
+    T("stop/waits-for-migration", test_stop_waits_for_migration);
+    T("shutdown/waits-for-migration", test_shutdown_waits_for_migration);
     T("request/survives-a-stop-in-between",
       test_request_survives_a_stop_in_between);
     T("reset/refused-by-accelerator", test_reset_refused_by_the_accelerator);
