@@ -236,11 +236,11 @@ HumanReadableText *qmp_x_query_registers(QmpSession *session,
 {
     Vm *vm = vm_of(session);
     int64_t first = has_cpu_index ? cpu_index : 0;
-    int64_t end = has_cpu_index ? cpu_index + 1 : vm->vcpus->len;
+    guint count = has_cpu_index ? 1 : vm->vcpus->len;
     GString *text = g_string_new(NULL);
 
-    for (int64_t i = first; i < end; i++) {
-        Vcpu *vcpu = machine_qmp_cpu(session, i, error);
+    for (guint i = 0; i < count; i++) {
+        Vcpu *vcpu = machine_qmp_cpu(session, first + i, error);
         g_autofree char *block = NULL;
 
         if (!vcpu) {

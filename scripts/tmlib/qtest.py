@@ -35,7 +35,7 @@ class Qtest:
                 raise Gone('the qtest server closed the connection')
             self.buf += data
         line, self.buf = self.buf.split(b'\n', 1)
-        return line.decode()
+        return line.decode(errors='replace')
 
     def readb(self, addr):
         return int(self.line('readb 0x%x' % addr), 0)
