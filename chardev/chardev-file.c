@@ -8,6 +8,7 @@
 
 #include "chardev/chardev-backend.h"
 #include "util/error.h"
+#include "util/path.h"
 
 static bool file_read_options(KeyVal *options, const char **ret_path,
                               bool *ret_append, GError **error)
@@ -30,7 +31,8 @@ static bool file_check(KeyVal *options, GError **error)
     const char *path;
     bool append;
 
-    return file_read_options(options, &path, &append, error);
+    return file_read_options(options, &path, &append, error) &&
+           path_check_writable(path, error);
 }
 
 static bool file_open(Chardev *chr, KeyVal *options, GError **error)

@@ -15,6 +15,7 @@
 #include "io/socket.h"
 #include "util/cutils.h"
 #include "util/error.h"
+#include "util/path.h"
 
 typedef struct SocketOptions {
     ChannelAddress *address; /* NULL: fd is given */
@@ -127,11 +128,27 @@ static bool read_options(SocketOptions *o, KeyVal *options, GError **error)
            keyval_check_unused(options, "chardev backend 'socket'", error);
 }
 
+/* A server makes the path, a client finds it there. */
+static bool check_path(const char *path, bool server, GError **error)
+{
+    if (server) {
+        return path_check_writable(path, error);
+    }
+    if (access(path, F_OK) < 0) {
+        tm_error_set_errno(error, errno, "cannot connect to 'unix:%s'", path);
+        return false;
+    }
+    return true;
+}
+
 static bool socket_check(KeyVal *options, GError **error)
 {
     SocketOptions o = {.fd = -1};
     bool ok = read_options(&o, options, error);
 
+    if (ok && o.address && o.address->kind == CHANNEL_ADDRESS_UNIX) {
+        ok = check_path(o.address->path, o.server, error);
+    }
     channel_address_free(o.address);
     return ok;
 }

@@ -54,6 +54,19 @@ MigrationParameters *qmp_query_migrate_parameters(QmpSession *session,
     return migration_get_parameters(job_of(session));
 }
 
+/* A list without channels is an argument too. */
+static ChannelAddress *address_from_args(const char *uri, bool has_channels,
+                                         const MigrationChannelList *channels,
+                                         GError **error)
+{
+    if (has_channels && !channels) {
+        tm_error_set(error, uri ? "need either 'uri' or 'channels' argument" :
+                     "'channels' has no channel of type 'main'");
+        return NULL;
+    }
+    return migration_address_from_args(uri, channels, error);
+}
+
 bool qmp_migrate(QmpSession *session, const char *uri, bool has_channels,
                  MigrationChannelList *channels, bool has_detach, bool detach,
                  bool has_resume, bool resume, GError **error)
@@ -65,7 +78,7 @@ bool qmp_migrate(QmpSession *session, const char *uri, bool has_channels,
                      "supported");
         return false;
     }
-    address = migration_address_from_args(uri, channels, error);
+    address = address_from_args(uri, has_channels, channels, error);
     return address && migration_start(job_of(session), address, error);
 }
 
@@ -75,7 +88,7 @@ bool qmp_migrate_incoming(QmpSession *session, const char *uri,
                           GError **error)
 {
     g_autoptr(ChannelAddress) address =
-        migration_address_from_args(uri, channels, error);
+        address_from_args(uri, has_channels, channels, error);
 
     return address &&
         migration_incoming_start(job_of(session), address,

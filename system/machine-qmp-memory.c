@@ -203,7 +203,9 @@ static bool save(const Space *space, uint64_t addr, uint64_t size,
         tm_error_set(error, "the range goes beyond the last address");
         return false;
     }
-    fd = open(filename, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    /* O_NONBLOCK: a FIFO without a reader must not hold the machine up. */
+    fd = open(filename, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK,
+              0666);
     if (fd < 0) {
         tm_error_set_errno(error, errno, "cannot open '%s'", filename);
         return false;

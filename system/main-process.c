@@ -75,13 +75,20 @@ static void end_signals(sigset_t *set)
     sigaddset(set, SIGHUP);
 }
 
-int process_catch_signals(GError **error)
+void process_hold_signals(void)
 {
     sigset_t set;
 
     end_signals(&set);
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int process_catch_signals(GError **error)
+{
+    sigset_t set;
+
+    end_signals(&set);
     process.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (process.signal_fd < 0) {
         tm_error_set_errno(error, errno, "cannot watch for signals");
@@ -115,10 +122,13 @@ void process_watch_signals(Vm *vm)
 /* The parent's part: end as the child's start-up ended. */
 static void G_GNUC_NORETURN wait_for_child(pid_t child, int fd)
 {
+    sigset_t set;
     char byte;
     ssize_t n;
     int status;
 
+    end_signals(&set);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     do {
         n = read(fd, &byte, 1);
     } while (n < 0 && errno == EINTR);

@@ -21,9 +21,12 @@ void process_set_timestamps(bool on);
  *  Context: any thread; one write per call. */
 void process_report(const char *text);
 
+/** process_hold_signals() - from now on SIGTERM, SIGINT and SIGHUP are kept
+ *  back in every thread, and SIGPIPE is ignored. Context: first of all. */
+void process_hold_signals(void);
+
 /**
- * process_catch_signals() - from now on SIGTERM, SIGINT and SIGHUP are kept
- * back in every thread, and SIGPIPE is ignored
+ * process_catch_signals() - where the signals that are held can be seen
  * Context: start-up, before there are other threads.
  * Errors:  no descriptor.
  * Returns: a descriptor that is readable as soon as one of them has come, for

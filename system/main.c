@@ -92,6 +92,7 @@ int main(int argc, char **argv)
     g_autoptr(Options) opts = NULL;
     int status = 1;
 
+    process_hold_signals();
     process_set_name(argv[0]);
     opts = opts_parse(argc, argv, &error);
     if (opts && answer_questions(opts)) {

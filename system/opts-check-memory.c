@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/path.h"
 
 #define PAGE_BYTES 4096
 
@@ -91,6 +92,15 @@ static bool backend_fill(OptBackend *b, GError **error)
             tm_error_set(error, "'mem-path' of '%s' is missing", c->id);
             return false;
         }
+        /* A directory is fine: a file without a name is made in it. */
+        if (!g_file_test(c->mem_path, G_FILE_TEST_IS_DIR) &&
+            !path_check_writable(c->mem_path, error)) {
+            return false;
+        }
+    }
+    if (!keyval_get_str(b->options, "size")) {
+        tm_error_set(error, "'size' of '%s' is missing", c->id);
+        return false;
     }
     return keyval_get_size(b->options, "size", 'B', &c->size_bytes, error) &&
            check_size(c->size_bytes, "a size", error) &&

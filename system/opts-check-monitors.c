@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "util/error.h"
+#include "util/path.h"
 
 #define CHARDEV_PREFIX "chardev:"
 #define MAX_SERIALS G_N_ELEMENTS(((BoardConfig *)0)->serial)
@@ -153,16 +154,76 @@ static bool check_serials(const Options *opts, GError **error)
     return check_texts(opts, "serial", opts->serials, error);
 }
 
+static bool check_qtest(const Options *opts, GError **error)
+{
+    bool given = opts->qtest && strcmp(opts->qtest, "none");
+
+    if (opts->qtest_log && !given) {
+        tm_error_set(error, "-qtest-log: there is no -qtest to write down");
+        return false;
+    }
+    if (opts->qtest_log && !path_check_writable(opts->qtest_log, error)) {
+        return opts_error(error, "qtest-log");
+    }
+    return !given || check_text(opts, "qtest", opts->qtest, error);
+}
+
 static bool check_all_texts(Options *opts, GError **error)
 {
-    if (opts->qtest && strcmp(opts->qtest, "none") &&
-        !check_text(opts, "qtest", opts->qtest, error)) {
+    if (!check_qtest(opts, error)) {
         return false;
     }
     return check_serials(opts, error) &&
            check_texts(opts, "qmp", opts->qmps, error) &&
            check_texts(opts, "qmp-pretty", opts->pretty_qmps, error) &&
            check_texts(opts, "monitor", opts->hmps, error);
+}
+
+/* Note that @option uses the chardev @id; it has one user only. */
+static bool use_chardev(GHashTable *used, const char *option, const char *id,
+                        GError **error)
+{
+    if (g_hash_table_add(used, (gpointer)id)) {
+        return true;
+    }
+    tm_error_set(error, "-%s: chardev '%s' is in use", option, id);
+    return false;
+}
+
+static bool use_text(GHashTable *used, const char *option, const char *text,
+                     GError **error)
+{
+    return !g_str_has_prefix(text, CHARDEV_PREFIX) ||
+           use_chardev(used, option, text + strlen(CHARDEV_PREFIX), error);
+}
+
+/* Has every -chardev at most one user? */
+static bool check_users(const Options *opts, GError **error)
+{
+    const struct {
+        const char *option;
+        const GPtrArray *texts;
+    } lists[] = { { "serial", opts->serials }, { "qmp", opts->qmps },
+                  { "qmp-pretty", opts->pretty_qmps },
+                  { "monitor", opts->hmps } };
+    g_autoptr(GHashTable) used = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (unsigned l = 0; l < G_N_ELEMENTS(lists); l++) {
+        for (guint i = 0; i < lists[l].texts->len; i++) {
+            if (!use_text(used, lists[l].option,
+                          g_ptr_array_index(lists[l].texts, i), error)) {
+                return false;
+            }
+        }
+    }
+    for (guint i = 0; i < opts->mons->len; i++) {
+        KeyVal *kv = g_ptr_array_index(opts->mons, i);
+
+        if (!use_chardev(used, "mon", keyval_get_str(kv, "chardev"), error)) {
+            return false;
+        }
+    }
+    return !opts->qtest || use_text(used, "qtest", opts->qtest, error);
 }
 
 /* Standard input and output are one thing, and none in the background. */
@@ -208,5 +269,5 @@ bool opts_check_monitors(Options *opts, GError **error)
     add_legacy(opts, opts->qmps, true, false);
     add_legacy(opts, opts->pretty_qmps, true, true);
     add_legacy(opts, opts->hmps, false, false);
-    return true;
+    return check_users(opts, error);
 }

@@ -6,10 +6,12 @@
  */
 #include "system/opts.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "util/cutils.h"
 #include "util/error.h"
+#include "util/path.h"
 #include "util/trace.h"
 
 /* Is @text, if given, one of the two accepted words? */
@@ -60,13 +62,23 @@ static KeyVal *accel_choice(const char *name)
 }
 
 /* "kvm:tcg" */
-static void add_choices(GPtrArray *choices, const char *names)
+static bool add_choices(GPtrArray *choices, const char *names, GError **error)
 {
     g_auto(GStrv) words = g_strsplit(names, ":", -1);
 
     for (char **word = words; *word; word++) {
+        if (!**word) {
+            tm_error_set(error, "-machine: accel='%s' names no accelerator",
+                         names);
+            return false;
+        }
         g_ptr_array_add(choices, accel_choice(*word));
     }
+    if (!choices->len) {
+        tm_error_set(error, "-machine: accel= names no accelerator");
+        return false;
+    }
+    return true;
 }
 
 static void unref_choice(gpointer choice)
@@ -96,8 +108,7 @@ static bool check_accels(Options *opts, GError **error)
         return true;
     }
     opts->accel_choices = g_ptr_array_new_with_free_func(unref_choice);
-    add_choices(opts->accel_choices, names ? names : "kvm:tcg");
-    return true;
+    return add_choices(opts->accel_choices, names ? names : "kvm:tcg", error);
 }
 
 static bool check_cpus(Options *opts, GError **error)
@@ -251,6 +262,37 @@ static bool check_globals(Options *opts, GError **error)
     return true;
 }
 
+/* Nobody can have passed a descriptor by name yet. */
+static bool check_fd(const char *name, GError **error)
+{
+    uint64_t fd;
+
+    if (!parse_uint64(name, INT32_MAX, &fd, NULL)) {
+        tm_error_set(error, "File descriptor named '%s' not found", name);
+        return false;
+    }
+    if (fcntl(fd, F_GETFD) < 0) {
+        tm_error_set(error, "file descriptor %s is not open", name);
+        return false;
+    }
+    return true;
+}
+
+/* What can be told without opening it. */
+static bool check_source(const ChannelAddress *from, GError **error)
+{
+    switch (from->kind) {
+    case CHANNEL_ADDRESS_UNIX:
+        return path_check_writable(from->path, error);
+    case CHANNEL_ADDRESS_FILE:
+        return path_check_readable(from->path, error);
+    case CHANNEL_ADDRESS_FD:
+        return check_fd(from->fd_name, error);
+    default:
+        return true;
+    }
+}
+
 static bool check_incoming(Options *opts, const char *text, GError **error)
 {
     if (opts->incoming || opts->incoming_defer) {
@@ -269,7 +311,8 @@ static bool check_incoming(Options *opts, const char *text, GError **error)
         return false;
     }
     opts->incoming = channel_address_parse(text, error);
-    return opts->incoming || opts_error(error, "incoming");
+    return (opts->incoming && check_source(opts->incoming, error)) ||
+           opts_error(error, "incoming");
 }
 
 bool opts_check_run(Options *opts, GError **error)

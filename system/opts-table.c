@@ -89,6 +89,8 @@ static const OptRow rows[] = {
     { "display", "none", "there is no display", OPT_TEXT, AT(display) },
     { "audio", "none", "there is no sound", OPT_TEXT, AT(audio) },
     { "vga", "none", "there is no graphics card", OPT_TEXT, AT(vga) },
+    { "nographic", NULL, "the same as -display none", OPT_FLAG,
+      AT(nographic) },
     { "nodefaults", NULL,
       "add no devices that were not asked for; none are in any case",
       OPT_FLAG, AT(nodefaults) },

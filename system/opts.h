@@ -51,7 +51,7 @@ typedef struct Options {
     char *uuid, *display, *audio, *vga;
     char *qtest, *qtest_log, *log_path, *pidfile;
     bool paused, daemonize, no_reboot, no_shutdown;
-    bool nodefaults, no_user_config;
+    bool nographic, nodefaults, no_user_config;
     bool help, version;
     char *help_text;          /* asked for by "-machine help" and its like */
 

@@ -9,11 +9,10 @@
  */
 #include "system/qtest.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "util/error.h"
+#include "util/path.h"
 
 /* A line with the longest data: two digits a byte, and the words before. */
 #define LINE_MAX_BYTES (2 * (size_t)QTEST_MAX_BYTES + 256)
@@ -144,14 +143,17 @@ static const ChardevFrontend frontend = {
 
 static bool open_log(QtestServer *s, const char *path, GError **error)
 {
+    int fd;
+
     if (!path) {
         return true;
     }
-    s->log = fopen(path, "we");
-    if (!s->log) {
-        tm_error_set_errno(error, errno, "cannot open log '%s'", path);
+    fd = path_open_log(path, error);
+    if (fd < 0) {
         return false;
     }
+    s->log = fdopen(fd, "a");
+    g_assert(s->log); /* the descriptor is good and so is the mode */
     return true;
 }
 

@@ -7,12 +7,11 @@
 #include "util/trace.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "util/error.h"
+#include "util/path.h"
 
 #define TRACE_LINE_BYTES 1024
 
@@ -40,10 +39,8 @@ bool trace_set_output(const char *path, GError **error)
     int fd = STDERR_FILENO;
 
     if (path) {
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
-                  0644);
+        fd = path_open_log(path, error);
         if (fd < 0) {
-            tm_error_set_errno(error, errno, "cannot open log file '%s'", path);
             return false;
         }
     }

@@ -6,11 +6,13 @@ behind, what is asked is answered, what is made is there in time."""
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 
 from launch import check, qmp_run, run, wait_for
+from tmlib.qmp import Qmp
 from tmlib.tap import Suite
 from tmlib.vm import Vm
 
@@ -48,6 +50,30 @@ BAD = {
     'chardev': (['-chardev', 'nosuch,id=x'], ['-chardev', 'nosuch']),
     'chardev-key': (['-chardev', 'null,id=x,foo=1'], ['-chardev', 'foo']),
     'chardev-id': (['-chardev', 'null,id=s'], ['-chardev', "'s'"]),
+    'chardev-used-twice': (['-mon', 's', '-mon', 's'], ['-mon', "'s'"]),
+    'chardev-of-two': (['-serial', 'chardev:f', '-mon', 'f'],
+                       ['-mon', "'f'"]),
+    'chardev-file': (['-chardev', 'file,id=x,path=/nonexistent/x'],
+                     ['-chardev', '/nonexistent/x']),
+    'chardev-client': (['-chardev', 'socket,id=x,path=nosuch'],
+                       ['-chardev', 'nosuch']),
+    'chardev-server': (['-chardev', 'socket,id=x,path=/nonexistent/x,'
+                        'server=on'], ['-chardev', '/nonexistent/x']),
+    'serial-client': (['-serial', 'unix:nosuch'], ['-serial', 'nosuch']),
+    'object-size': (['-object', 'memory-backend-ram,id=x'], ['size', "'x'"]),
+    'object-path': (['-object', 'memory-backend-file,id=x,size=1M,'
+                     'mem-path=/nonexistent/x'],
+                    ['-object', '/nonexistent/x']),
+    'accel-empty': (['-machine', 'accel='], ['-machine', 'accel']),
+    'qtest-log': (['-qtest-log', '/nonexistent/x'],
+                  ['-qtest-log', '/nonexistent/x']),
+    'qtest-log-alone': (['-qtest', 'none'], ['-qtest-log']),
+    'incoming-fd': (['-incoming', 'fd:99'], ['-incoming', '99']),
+    'incoming-name': (['-incoming', 'fd:x'], ['-incoming', "'x'"]),
+    'incoming-file': (['-incoming', 'file:nosuch'], ['-incoming', 'nosuch']),
+    'incoming-directory': (['-incoming', 'file:/'], ['-incoming', "'/'"]),
+    'incoming-unix': (['-incoming', 'unix:/nonexistent/x'],
+                      ['-incoming', '/nonexistent/x']),
     'mon': (['-mon', 'chardev=x'], ['-mon', "'x'"]),
     'serial': (['-serial', 'nosuch:'], ['-serial', 'nosuch:']),
     'qmp': (['-qmp', 'unix:x,foo=1'], ['-qmp', 'foo']),
@@ -69,7 +95,9 @@ BAD = {
 
 def refused(args, words):
     with tempfile.TemporaryDirectory() as cwd:
-        accel = [] if '-accel' in args else ['-accel', 'qtest']
+        accel = ['-accel', 'qtest']
+        if '-accel' in args or 'accel=' in args:
+            accel = []
         status, out, err = run(suite.options.binary, *accel, *MAKERS, *args,
                                cwd=cwd)
         check(status, 1, 'exit status')
@@ -218,6 +246,27 @@ def daemonize():
         check(os.getsid(pid), pid, 'session')
         os.kill(pid, signal.SIGTERM)
         wait_for(lambda: not os.path.exists(os.path.join(cwd, 'pid')),
+                 'end of the daemon')
+
+
+@suite.test('made/probe-of-a-management-program')
+def management_probe():
+    with tempfile.TemporaryDirectory() as cwd:
+        status, _, err = run(
+            suite.options.binary, '-S', '-no-user-config', '-nodefaults',
+            '-nographic', '-machine', 'none,accel=kvm:tcg', '-qmp',
+            'unix:%s/sock,server=on,wait=off' % cwd, '-pidfile',
+            cwd + '/pid', '-daemonize')
+        check(status, 0, err)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(cwd + '/sock')
+            qmp = Qmp(sock)
+            for command in ['query-version', 'query-target', 'query-commands',
+                            'query-qmp-schema', 'query-kvm', 'query-machines',
+                            'query-migrate-capabilities']:
+                check(bool(qmp.cmd(command)), True, command)
+            qmp.cmd('quit')
+        wait_for(lambda: not os.path.exists(cwd + '/pid'),
                  'end of the daemon')
 
 

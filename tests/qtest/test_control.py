@@ -3,6 +3,7 @@
 """The ways to control the program, from outside: what QMP says of itself
 holds, every query has its answer, every HMP command has its reply."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -118,6 +119,32 @@ def no_such_vcpu():
             refused(vm, 'x-query-registers', str(index), cpu_index=index)
             refused(vm, 'human-monitor-command', 'cpu-index',
                     command_line='info registers', cpu_index=index)
+
+
+@suite.test('qmp/a-list-without-channels')
+def no_channels():
+    with machine('q35', '-incoming', 'defer') as vm:
+        for command in ['migrate', 'migrate-incoming']:
+            refused(vm, command, "need either 'uri' or 'channels'",
+                    uri='unix:nosuch', channels=[])
+            refused(vm, command, "need either 'uri' or 'channels'")
+            refused(vm, command, "'main'", channels=[])
+
+
+@suite.test('qmp/a-fifo-without-a-reader')
+def fifo_without_reader():
+    """Nothing waits for somebody who may never come."""
+    with machine('q35') as vm:
+        path = os.path.join(vm.dir, 'fifo')
+        os.mkfifo(path)
+        refused(vm, 'pmemsave', path, val=0, size=1, filename=path)
+        refused(vm, 'migrate', path, uri='file:' + path)
+        check(vm.cmd('query-status')['running'], True)
+        for args in [['-D', path], ['-qtest', 'null', '-qtest-log', path],
+                     ['-serial', 'file:' + path]]:
+            status, _, err = run(suite.options.binary, '-accel', 'qtest',
+                                 *args, timeout=30)
+            check((status, path in err), (1, True), err)
 
 
 @suite.test('qmp/a-client-that-passes-fds')

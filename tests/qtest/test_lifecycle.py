@@ -103,6 +103,24 @@ def signal_waiting():
             check(proc.stderr.read(), b'', 'standard error')
 
 
+@suite.test('signal/held-back-from-the-start')
+def signal_early():
+    """Not even the command line is read without the signals being held."""
+    # Enough options that the signals meet their reading.
+    args = ['-machine', 'none', '-accel', 'qtest'] + ['-name', 'x'] * 20000
+    for delay in range(0, 60, 6):
+        proc = subprocess.Popen([suite.options.binary] + args)
+        wait_for(lambda pid=proc.pid: blocked(pid), 'signals held')
+        time.sleep(delay * 1e-4)
+        ended_by(proc, signal.SIGTERM)
+
+
+def blocked(pid):
+    with open('/proc/%d/status' % pid) as f:
+        mask = [line for line in f if line.startswith('SigBlk:')][0]
+    return int(mask.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+
+
 def signal_vcpu(accel, cpus):
     need(accel)
     with Vm(suite.options.binary, ['-smp', str(cpus)], accel=accel,

@@ -57,7 +57,7 @@ static void test_bad_lines_are_refused_by_name(void)
         { "-", "unknown option" },
         { "disk.img", "disk.img|no option" },
         { "-cpu host", "-cpu|unknown option" },
-        { "-nographic", "-nographic|unknown" },
+        { "-no-such", "-no-such|unknown" },
         { "-m", "-m|argument is missing" },
         { "-S -m", "-m|argument is missing" },
         { "-machine nosuch", "-machine|nosuch" },
@@ -242,8 +242,8 @@ static void test_accels_keep_their_order(void)
 
 static void test_the_clients_line_is_understood(void)
 {
-    g_autoptr(Options) opts = good("-qtest unix:/tmp/q.sock -qtest-log "
-        "/dev/null -chardev socket,path=/tmp/q.qmp,id=char0 -mon "
+    g_autoptr(Options) opts = good("-qtest unix:IMAGE -qtest-log "
+        "/dev/null -chardev socket,path=IMAGE,id=char0 -mon "
         "chardev=char0,mode=control -display none -audio none -accel kvm "
         "-accel tcg -machine pc-q35-10.0, -name source,debug-threads=on "
         "-m 150M -serial file:/tmp/src_serial -drive "
@@ -255,7 +255,7 @@ static void test_the_clients_line_is_understood(void)
     const DriveConfig *drive = g_ptr_array_index(opts->drive_configs, 0);
     const OptGlobal *global = g_ptr_array_index(opts->global_list, 0);
 
-    g_assert_cmpstr(opts->qtest, ==, "unix:/tmp/q.sock");
+    g_assert_true(g_str_has_suffix(opts->qtest, image));
     g_assert_cmpstr(monitor->chardev_id, ==, "char0");
     g_assert_true(monitor->qmp);
     g_assert_cmpstr(opts->guest_name, ==, "source");
