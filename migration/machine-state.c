@@ -71,9 +71,12 @@ static bool globalstate_post_load(void *opaque, int version, GError **error)
     RunState state;
 
     if (!memchr(ms->runstate, '\0', sizeof(ms->runstate)) ||
-        !RunState_parse(ms->runstate, &state)) {
-        tm_error_set(error, "unknown run state '%.*s'",
-                     (int)sizeof(ms->runstate), ms->runstate);
+        !stream_name_is_plain(ms->runstate, strlen(ms->runstate))) {
+        tm_error_set(error, "the run state is not plain text");
+        return false;
+    }
+    if (!RunState_parse(ms->runstate, &state)) {
+        tm_error_set(error, "unknown run state '%s'", ms->runstate);
         return false;
     }
     if (!runstate_can_change(RUN_STATE_INMIGRATE, state)) {

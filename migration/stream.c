@@ -412,6 +412,16 @@ uint64_t stream_get_be64(Stream *s)
     return stream_get_bytes(s, v, sizeof(v)) ? load_be64(v) : 0;
 }
 
+bool stream_name_is_plain(const char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!g_ascii_isprint(name[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool stream_get_cstr(Stream *s, char buf[256])
 {
     uint8_t len = stream_get_u8(s);
@@ -422,10 +432,10 @@ bool stream_get_cstr(Stream *s, char buf[256])
         return false;
     }
     buf[len] = '\0';
-    if (strlen(buf) != len) {
+    if (!stream_name_is_plain(buf, len)) {
         stream_set_error(s, g_error_new(TM_ERROR, TM_ERROR_GENERIC,
                                         "name before byte %" G_GUINT64_FORMAT
-                                        " has a NUL in it", s->bytes));
+                                        " is not plain text", s->bytes));
         buf[0] = '\0';
         return false;
     }

@@ -282,17 +282,20 @@ static bool load_subsections(Stream *s, const VmStateDesc *desc, void *opaque,
     char name[256];
 
     while (peek_subsection(s, desc, name)) {
-        int i = find_subsection(desc, name);
         uint32_t version;
+        int i;
 
+        stream_get_u8(s);
+        if (!stream_get_cstr(s, name)) { /* before it is in any words */
+            return stream_check(s, error);
+        }
+        i = find_subsection(desc, name);
         if (i < 0 || (seen & (UINT64_C(1) << i))) {
             tm_error_set(error, "%s subsection '%s' of '%s'",
                          i < 0 ? "unknown" : "second", name, desc->name);
             return false;
         }
         seen |= UINT64_C(1) << i;
-        stream_get_u8(s);
-        stream_get_cstr(s, name);
         version = stream_get_be32(s);
         if (!stream_check(s, error)) {
             return false;

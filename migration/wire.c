@@ -154,8 +154,8 @@ bool wire_get_configuration(Stream *s,
     if (!stream_get_bytes(s, name, len)) {
         return stream_check(s, error);
     }
-    if (strlen(name) != len) {
-        return wire_fail(s, error, "machine name has a NUL in it");
+    if (!stream_name_is_plain(name, len)) {
+        return wire_fail(s, error, "machine name is not plain text");
     }
     memcpy(ret_name, name, sizeof(name));
     return true;

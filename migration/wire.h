@@ -137,7 +137,7 @@ bool wire_get_file_header(Stream *s, GError **error);
 
 /** wire_put_configuration(), wire_get_configuration() - type byte and name;
  *  subsections follow through vmstate. @ret_name is terminated.
- *  Errors: another item, a name that is too long or has a NUL in it. */
+ *  Errors: another item, a name that is too long or not plain. */
 void wire_put_configuration(Stream *s, const char *machine_name);
 bool wire_get_configuration(Stream *s,
                             char ret_name[WIRE_MACHINE_NAME_MAX + 1],

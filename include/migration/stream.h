@@ -69,9 +69,12 @@ uint64_t stream_get_be64(Stream *s);
 /** stream_get_bytes() - exactly @len bytes; large ones are read straight to
  *  @buf. Returns: false at an error; @buf is zeroed or half filled then. */
 bool stream_get_bytes(Stream *s, void *buf, size_t len);
-/** stream_get_cstr() - into a buffer of 256 bytes, terminated.
- *  Errors: an embedded NUL. Returns: false at an error; "" then. */
+/** stream_get_cstr() - a name, into a buffer of 256 bytes, terminated.
+ *  Errors: it is not plain. Returns: false at an error; "" then. */
 bool stream_get_cstr(Stream *s, char buf[256]);
+/** stream_name_is_plain() - is it printable ASCII? Names from a stream end up
+ *  in messages: nothing else is let into them. Context: any thread. */
+bool stream_name_is_plain(const char *name, size_t len);
 /** stream_skip() - drop @len bytes. Returns: false at an error. */
 bool stream_skip(Stream *s, uint64_t len);
 /** stream_peek() - up to @len bytes at @ahead without consuming them; both

@@ -157,13 +157,21 @@ static void test_put_cstr_too_long_is_refused(void)
     g_assert_nonnull(stream_error(s));
 }
 
-static void test_get_cstr_with_nul_is_refused(void)
+/* Names are told in messages: no control characters, no half letters. */
+static void test_get_cstr_that_is_not_plain_is_refused(void)
 {
-    g_autoptr(Stream) s = stream_new_memory_input("\3a\0b", 4);
+    static const char *const bad[] = {
+        "\3a\0b", "\3a\nb", "\3\x1b[m", "\3a\x7f" "b", "\3a\xe1" "b",
+    };
     char text[256];
 
-    g_assert_false(stream_get_cstr(s, text));
-    g_assert_nonnull(strstr(stream_error(s)->message, "NUL"));
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(Stream) s = stream_new_memory_input(bad[i], 4);
+
+        g_assert_false(stream_get_cstr(s, text));
+        g_assert_cmpstr(text, ==, "");
+        g_assert_nonnull(strstr(stream_error(s)->message, "not plain text"));
+    }
 }
 
 static void test_write_failure_sticks(void)
@@ -288,8 +296,8 @@ int main(int argc, char **argv)
                     test_error_first_one_stays);
     g_test_add_func("/stream/put-cstr/too-long-is-refused",
                     test_put_cstr_too_long_is_refused);
-    g_test_add_func("/stream/get-cstr/nul-is-refused",
-                    test_get_cstr_with_nul_is_refused);
+    g_test_add_func("/stream/get-cstr/not-plain-is-refused",
+                    test_get_cstr_that_is_not_plain_is_refused);
     g_test_add_func("/stream/flush/write-failure-sticks",
                     test_write_failure_sticks);
     g_test_add_func("/stream/get/read-failure-tells-where",
