@@ -2,6 +2,7 @@
 """Tests as functions, results as TAP."""
 
 import argparse
+import os
 import sys
 import traceback
 
@@ -34,6 +35,9 @@ class Suite:
         parser.add_argument('-l', action='store_true', help='list')
         parser.add_argument('--accel', default='')
         parser.add_argument('--builddir', default='')
+        parser.add_argument('--seed', type=int,
+                            default=int.from_bytes(os.urandom(4), 'big'),
+                            help='of tests that draw lots, which print it')
         self.options = parser.parse_args()
         wanted = [c for c in self.cases
                   if not self.options.p
