@@ -108,9 +108,4 @@ void kvm_clock_init(KvmClock *clock, KvmState *kvm);
 bool kvm_clock_stop(KvmClock *clock, GError **error);
 bool kvm_clock_resume(KvmClock *clock, GError **error);
 
-/** kvm_chip_ioctl() - an ioctl on the VM, its error in words.
- *  Errors: "what failed: ..." */
-bool kvm_chip_ioctl(KvmState *kvm, unsigned long request, void *arg,
-                    const char *what, GError **error);
-
 #endif

@@ -14,17 +14,6 @@
 #include "system/vm.h"
 #include "util/error.h"
 
-bool kvm_chip_ioctl(KvmState *kvm, unsigned long request, void *arg,
-                    const char *what, GError **error)
-{
-    int r = kvm_vm(&kvm->io, request, arg);
-
-    if (r < 0) {
-        tm_error_set_errno(error, r, "%s failed", what);
-    }
-    return r >= 0;
-}
-
 static bool get_chip(KvmState *kvm, uint32_t id, struct kvm_irqchip *ret,
                      GError **error)
 {

@@ -50,4 +50,15 @@ typedef struct KvmVcpu {
 /** kvm_state() - of a machine whose accelerator is KVM. */
 KvmState *kvm_state(Vcpu *vcpu);
 
+/** kvm_vcpu_ioctl() - an ioctl on the vCPU, its error in words
+ *  @what: "KVM_GET_REGS"
+ *  Errors: "what of vCPU n failed: ..." Returns: false on error. */
+bool kvm_vcpu_ioctl(KvmVcpu *kv, unsigned long request, void *arg,
+                    const char *what, GError **error);
+
+/** kvm_chip_ioctl() - an ioctl on the VM, its error in words.
+ *  Errors: "what failed: ..." */
+bool kvm_chip_ioctl(KvmState *kvm, unsigned long request, void *arg,
+                    const char *what, GError **error);
+
 #endif

@@ -88,23 +88,6 @@ static void block_signals(void)
     pthread_sigmask(SIG_SETMASK, &set, NULL);
 }
 
-KvmState *kvm_state(Vcpu *vcpu)
-{
-    return vcpu->vm->accel->opaque;
-}
-
-bool kvm_vcpu_ioctl(KvmVcpu *kv, unsigned long request, void *arg,
-                    const char *what, GError **error)
-{
-    int r = kvm_vcpu(&kv->kvm->io, kv->fd, request, arg);
-
-    if (r < 0) {
-        tm_error_set_errno(error, r, "%s of vCPU %u failed", what,
-                           kv->vcpu->index);
-    }
-    return r >= 0;
-}
-
 static bool open_vcpu(KvmVcpu *kv, GError **error)
 {
     KvmState *kvm = kv->kvm;

@@ -32,12 +32,6 @@ void kvm_vcpu_kick(Vcpu *vcpu);
 bool kvm_get_state(Vcpu *vcpu, GError **error);
 bool kvm_set_state(Vcpu *vcpu, GError **error);
 
-/** kvm_vcpu_ioctl() - an ioctl on the vCPU, its error in words
- *  @what: "KVM_GET_REGS"
- *  Errors: "what (vCPU n): ..." Returns: false on error. */
-bool kvm_vcpu_ioctl(KvmVcpu *kv, unsigned long request, void *arg,
-                    const char *what, GError **error);
-
 /** kvm_fpu_get(), kvm_fpu_set() - x87 and vector registers, XCR0; kvm-fpu.c.
  *  Errors: the ioctl's. */
 bool kvm_fpu_get(KvmVcpu *kv, GError **error);
