@@ -23,25 +23,6 @@ static const struct { uint16_t base; unsigned irq; } serial_ports[4] = {
     { 0x3e8, IRQ_SERIAL_ODD }, { 0x2e8, IRQ_SERIAL_EVEN },
 };
 
-void board_keep(Board *board, void *device, GDestroyNotify destroy)
-{
-    g_assert(board->n_parts < G_N_ELEMENTS(board->parts));
-    board->parts[board->n_parts].device = device;
-    board->parts[board->n_parts++].destroy = destroy;
-}
-
-bool board_add_ports(Board *board, uint64_t base, uint64_t size,
-                     const IoRegionOps *ops, void *opaque, const char *name,
-                     GError **error)
-{
-    if (!memory_map_add_io(board->vm->map, IO_SPACE_PORT, base, size, ops,
-                           opaque, name, error)) {
-        g_prefix_error(error, "%s: ", name);
-        return false;
-    }
-    return true;
-}
-
 static bool board_add_ram(Board *board, GError **error)
 {
     const BoardConfig *config = board->config;
