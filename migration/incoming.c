@@ -250,8 +250,10 @@ bool migration_incoming_start(Migration *m, const ChannelAddress *address,
 
 bool migration_incoming_pending(const Migration *m)
 {
-    return m->vm->incoming &&
-        migration_state_get(&m->incoming->state) != MIGRATION_STATUS_COMPLETED;
+    MigrationStatus status = migration_state_get(&m->incoming->state);
+
+    return m->vm->incoming && status != MIGRATION_STATUS_COMPLETED &&
+        status != MIGRATION_STATUS_FAILED;
 }
 
 bool incoming_is_loading(const MigrationIncoming *in)

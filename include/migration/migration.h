@@ -95,7 +95,8 @@ void migration_incoming_defer(Migration *m);
  */
 bool migration_incoming_start(Migration *m, const ChannelAddress *address,
                               bool exit_on_error, GError **error);
-/** migration_incoming_pending() - is the VM still to receive its state? */
+/** migration_incoming_pending() - is the VM still to receive its state? No
+ *  more so once that has failed. */
 bool migration_incoming_pending(const Migration *m);
 
 /** migration_query() - free with the generated function. Context: big lock. */
