@@ -56,7 +56,7 @@ RamDigest *ram_digest(Vm *vm, GError **error)
 {
     RamDigest *digest;
 
-    if (runstate_is_running(vm)) {
+    if (runstate_is_running(vm) && vm->ram.blocks->len) {
         tm_error_set(error, "RAM has no digest while the machine runs; "
                      "stop it first");
         return NULL;

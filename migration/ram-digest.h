@@ -17,8 +17,8 @@ typedef struct Vm Vm;
  * ram_digest() - of every block, sorted by name
  * The digest of them all is that of the text "NAME LENGTH DIGEST\n" per block.
  * Context: big lock. Cost: reads all of RAM, some 10 GB/s.
- * Errors:  the machine runs (memory is a moving target), or it is just being
- *          loaded.
+ * Errors:  the machine has RAM and runs (memory is a moving target), or it is
+ *          just being loaded.
  * Returns: to be freed with qapi_free_RamDigest(); NULL on error.
  */
 RamDigest *ram_digest(Vm *vm, GError **error);

@@ -15,7 +15,7 @@ from tmlib.vm import Vm
 
 suite = Suite('/control')
 
-# What must be in a state of its own before it can be asked.
+# What must be in a state of its own before it can be asked, given RAM.
 NOT_ALWAYS = {'x-query-ram-digest': 'stop it first'}
 
 
@@ -99,7 +99,7 @@ def all_queries(name):
                         schema[command['arg-type']]['members']):
                 continue
             count += 1
-            if command['name'] in NOT_ALWAYS:
+            if command['name'] in NOT_ALWAYS and name != 'none':
                 refused(vm, command['name'], NOT_ALWAYS[command['name']])
                 vm.cmd('stop')
             vm.cmd(command['name'])
