@@ -43,7 +43,10 @@ class Vm:
             else:
                 line += ['-chardev', 'socket,path=%s,id=char0' % path,
                          '-mon', 'chardev=char0,mode=control']
-        line += ['-display', 'none', '-audio', 'none', '-name', name]
+        line += ['-display', 'none', '-name', name]
+        if use_qtest:
+            line += ['-audio', 'none']      # as test suites do; older QEMUs
+                                            # do not know it
         for one in [accel] if isinstance(accel, str) else accel:
             line += ['-accel', one]
         if machine:

@@ -78,7 +78,7 @@ def boot(options, binary, accel, name, guest, args=()):
 def settle(vm, name):
     """Until the guest works: a pass over its memory, or its A."""
     if name == 'idle':
-        wait_until(lambda: b'A' in vm.serial_bytes(), what='A')
+        vm.wait_serial(b'A')
     else:
         vm.wait_serial(b'B', 2)
 
