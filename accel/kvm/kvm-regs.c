@@ -287,9 +287,8 @@ static bool set_tsc_khz(KvmVcpu *kv, const X86CpuState *s, GError **error)
     }
     r = kvm_vcpu(&kv->kvm->io, kv->fd, KVM_SET_TSC_KHZ, KVM_ARG(s->tsc_khz));
     if (r < 0) {
-        tm_error_set_errno(error, r, "vCPU %u needs a TSC of %u kHz, this "
-                           "host's has %d kHz", kv->vcpu->index, s->tsc_khz,
-                           now);
+        tm_error_set_errno(error, r, "it needs a TSC of %u kHz, this host's "
+                           "has %d kHz", s->tsc_khz, now);
         return false;
     }
     return true;
