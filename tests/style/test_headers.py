@@ -53,7 +53,8 @@ def main():
     top, build = sys.argv[1:3]
     tap = Tap()
     cflags = subprocess.run(
-        ['pkg-config', '--cflags', 'glib-2.0', 'gio-unix-2.0', 'json-glib-1.0'],
+        ['pkg-config', '--cflags', 'glib-2.0', 'gio-unix-2.0', 'json-glib-1.0',
+         'pixman-1'],
         check=True, stdout=subprocess.PIPE,
         universal_newlines=True).stdout.split()
     headers = [p for p in source.files(top)
