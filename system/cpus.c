@@ -43,8 +43,7 @@ static const AccelOps *vcpu_ops(const Vcpu *vcpu)
     return vcpu->vm->accel->ops;
 }
 
-/* Make the thread look at its flags, wherever it is. */
-static void vcpu_poke(Vcpu *vcpu)
+void vcpu_poke(Vcpu *vcpu)
 {
     g_cond_broadcast(&vcpu->wake);
     if (!vcpu->stopped) {
@@ -52,8 +51,7 @@ static void vcpu_poke(Vcpu *vcpu)
     }
 }
 
-/* Returns: whether there was any. */
-static bool vcpu_do_work(Vcpu *vcpu)
+bool vcpu_do_work(Vcpu *vcpu)
 {
     VcpuWork *work;
     bool any = false;
@@ -94,7 +92,7 @@ static void vcpu_wait(Vcpu *vcpu)
         if (vcpu->exit) {
             return;
         }
-        if (vcpu->stop) {
+        if (vcpu->stop || vcpu->vm->run->holder) {
             if (!vcpu->stopped) {
                 vcpu_note_stopped(vcpu);
             }

@@ -200,6 +200,7 @@ bool memory_listener_register(MemoryMap *map, MemoryListener *l,
     e->listener = l;
     e->known = g_array_new(FALSE, FALSE, sizeof(MemorySection));
     l->map = map;
+    memory_map_hold(map);
     g_rw_lock_writer_lock(&map->clear_lock);
     ok = add_appeared(map, e, map->view->sections, error);
     if (ok) {
@@ -209,6 +210,7 @@ bool memory_listener_register(MemoryMap *map, MemoryListener *l,
         entry_free(e);
     }
     g_rw_lock_writer_unlock(&map->clear_lock);
+    memory_map_release(map);
     return ok;
 }
 
@@ -219,6 +221,7 @@ void memory_listener_unregister(MemoryListener *l)
     if (!map) {
         return;
     }
+    memory_map_hold(map);
     g_rw_lock_writer_lock(&map->clear_lock);
     for (guint i = 0; i < map->listeners->len; i++) {
         ListenerEntry *e = entry_at(map, i);
@@ -231,6 +234,7 @@ void memory_listener_unregister(MemoryListener *l)
         }
     }
     g_rw_lock_writer_unlock(&map->clear_lock);
+    memory_map_release(map);
 }
 
 /* Stop the first @n sections of listener @e, last first. */

@@ -66,6 +66,9 @@ struct MemoryMap {
     bool changed;             /* plan and listeners differ; big lock */
     GArray *windows;          /* the plan: RamWindow; big lock */
     GArray *regions;          /* the plan: IoRegion; big lock */
+    void (*hold)(void *opaque);    /* NULL: nobody to hold; these three are */
+    void (*release)(void *opaque); /* fixed at start-up */
+    void *hold_opaque;
 
     GRWLock view_lock;
     MemoryView *view;         /* never NULL; view_lock */
@@ -76,6 +79,11 @@ struct MemoryMap {
     DirtySyncStats sync;      /* atomic, field by field */
     DirtyClearStats clear;    /* atomic, field by field */
 };
+
+/** memory_map_hold(), memory_map_release() - no vCPU is in guest mode between
+ *  the two; they nest. Context: big lock, which hold may drop. */
+void memory_map_hold(MemoryMap *map);
+void memory_map_release(MemoryMap *map);
 
 /**
  * memory_view_build() - what is visible of the plan

@@ -55,24 +55,48 @@ RAMList *memory_map_ram(MemoryMap *map)
     return map->ram;
 }
 
+void memory_map_set_hold(MemoryMap *map, void (*hold)(void *opaque),
+                         void (*release)(void *opaque), void *opaque)
+{
+    map->hold = hold;
+    map->release = release;
+    map->hold_opaque = opaque;
+}
+
+void memory_map_hold(MemoryMap *map)
+{
+    if (map->hold) {
+        map->hold(map->hold_opaque);
+    }
+}
+
+void memory_map_release(MemoryMap *map)
+{
+    if (map->release) {
+        map->release(map->hold_opaque);
+    }
+}
+
 void memory_map_begin(MemoryMap *map)
 {
+    /* Before the count: another thread may be in a change of its own, and
+     * this one would be taken for an inner one of that. */
+    memory_map_hold(map);
     map->depth++;
 }
 
 bool memory_map_commit(MemoryMap *map, GError **error)
 {
+    bool ok = true;
+
     g_assert(map->depth > 0); /* a commit without its begin */
-    if (--map->depth > 0 || !map->changed) {
-        return true;
-    }
-    map->changed = false;
-    if (!memory_listeners_update(map, memory_view_build(map), error)) {
+    if (--map->depth == 0 && map->changed) {
+        ok = memory_listeners_update(map, memory_view_build(map), error);
         /* The next commit offers the refused sections again. */
-        map->changed = true;
-        return false;
+        map->changed = !ok;
     }
-    return true;
+    memory_map_release(map);
+    return ok;
 }
 
 static bool ranges_overlap(uint64_t a, uint64_t a_size, uint64_t b,

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "system/cpus.h"
 #include "system/irq.h"
 #include "system/reset.h"
 #include "system/runstate.h"
@@ -65,7 +66,10 @@ typedef struct VmRun {
     bool ended;              /* leave the main loop ... */
     int exit_code;           /* ... with this status */
 
-    GCond cpu_cond;          /* a vCPU stopped, was made, or did its work */
+    GCond cpu_cond;          /* a vCPU stopped, was made, or did its work; a
+                                hold began to wait or ended */
+    GThread *holder;         /* of cpus_hold_all(), or NULL */
+    unsigned hold_depth;
     GMutex throttle_mutex;   /* guards the three below; innermost */
     unsigned throttle_percent;
     GSource *throttle_tick;
@@ -79,6 +83,12 @@ typedef struct VmRun {
 } VmRun;
 
 G_STATIC_ASSERT(VM_GSI_MAX <= 32);
+
+/** vcpu_poke() - make its thread look at its flags, wherever it is;
+ *  vcpu_do_work() - what others sent to this thread's vCPU. Returns: whether
+ *  there was any. Context: big lock. */
+void vcpu_poke(Vcpu *vcpu);
+bool vcpu_do_work(Vcpu *vcpu);
 
 /** vm_run_new(), vm_run_free() - vm->run in state prelaunch, and its end */
 VmRun *vm_run_new(Vm *vm);

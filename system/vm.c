@@ -8,6 +8,17 @@
 
 #include "system/vm-run.h"
 
+/* The memory map is below vCPUs; it knows them by these two. */
+static void hold_vcpus(void *opaque)
+{
+    cpus_hold_all(opaque);
+}
+
+static void release_vcpus(void *opaque)
+{
+    cpus_release_all(opaque);
+}
+
 Vm *vm_new(void)
 {
     Vm *vm = g_new0(Vm, 1);
@@ -17,6 +28,7 @@ Vm *vm_new(void)
     vm->vcpus = g_ptr_array_new();
     vm->vmstate = vmstate_registry_new();
     vm->run = vm_run_new(vm);
+    memory_map_set_hold(vm->map, hold_vcpus, release_vcpus, vm);
     return vm;
 }
 

@@ -29,6 +29,7 @@ typedef struct Vcpu {
     bool created;            /* the rest: protected by the big lock */
     bool stop;               /* asked to pause */
     bool stopped;            /* is out of guest mode and waits */
+    bool holds;              /* waits in, or owns, cpus_hold_all() */
     bool halted;             /* HLT without an interrupt controller's help */
     bool exit;               /* asked to end */
     gint64 kicked_ns;        /* when it was asked to pause; monotonic clock */
@@ -54,6 +55,22 @@ gint64 cpus_pause_all(Vm *vm);
 
 /** cpus_resume_all() - Context: big lock. */
 void cpus_resume_all(Vm *vm);
+
+/**
+ * cpus_hold_all() - returns when no vCPU is in guest mode, but for the one
+ * whose thread calls, which is at work for its guest and not in it either
+ * The run state does not change and no observer hears of it: this is for a
+ * change of the machine that the guest is not to see half done. One thread at
+ * a time holds; it may hold again (each takes a release of its own) and keeps
+ * the big lock from the return to the release.
+ * Context: big lock, dropped while it waits: whatever the caller knew before
+ *          must be looked at again. Any thread, a vCPU's in an exit too.
+ */
+void cpus_hold_all(Vm *vm);
+
+/** cpus_release_all() - the vCPUs go on, as far as nobody has paused them.
+ *  Context: big lock, the thread that holds. */
+void cpus_release_all(Vm *vm);
 
 /** cpus_kick_all() - make all leave guest mode once. Context: any thread. */
 void cpus_kick_all(Vm *vm);

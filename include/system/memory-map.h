@@ -9,8 +9,8 @@
  *
  * Readers (guest access, I/O exits) work on an immutable view, which a commit
  * replaces; an access that is under way ends on the view it began with.
- * Changes are made under the big lock with the vCPUs stopped or before they
- * start.
+ * Changes are made under the big lock; while one is under way no vCPU is in
+ * guest mode (memory_map_set_hold()).
  */
 #ifndef SYSTEM_MEMORY_MAP_H
 #define SYSTEM_MEMORY_MAP_H
@@ -54,12 +54,28 @@ void memory_map_free(MemoryMap *map);
 RAMList *memory_map_ram(MemoryMap *map);
 
 /**
+ * memory_map_set_hold() - how to keep vCPUs out of guest mode
+ * @hold:    called by the outermost begin, and where logging goes on or off;
+ *           nests; may drop the big lock while it waits
+ * @release: called after the outermost commit
+ * Without it (tests, no vCPUs) the caller sees to it.
+ * Context: start-up.
+ */
+void memory_map_set_hold(MemoryMap *map, void (*hold)(void *opaque),
+                         void (*release)(void *opaque), void *opaque);
+
+/**
  * memory_map_begin(), memory_map_commit() - bracket changes; they nest
+ * From the outermost begin to its commit no vCPU is in guest mode, so a guest
+ * sees a window gone and back in pieces as one step, and no write can fall
+ * between the last look at a window's dirty log and its end.
  * The outermost commit calls region_del and region_add of all listeners for
  * what changed: first all that goes away, then all that appears; a section
  * that stays as it is gets no call. One that goes away while logging is on is
  * synced first. Inner commits do nothing and succeed.
- * Context: big lock.
+ * Context: big lock; begin drops it while it waits for vCPUs and for a change
+ *          that another thread is making. May be called by a device's hook:
+ *          look at its registers again after begin.
  * Errors:  a region_add or log_start failed (named in @error). The map is as
  *          planned, only that listener lacks that section; it is offered again
  *          by the next commit.

@@ -30,6 +30,21 @@ static bool fake_vcpu_new(Vcpu *vcpu, GError **error)
     return true;
 }
 
+/* An exit that a device serves: out of the guest, under the big lock. */
+static void fake_exit_to_hook(Vcpu *vcpu, FakeCpu *cpu)
+{
+    void (*hook)(Vcpu *) = __atomic_exchange_n(&cpu->hook, NULL,
+                                               __ATOMIC_SEQ_CST);
+
+    if (hook) {
+        __atomic_store_n(&cpu->in_guest, 0, __ATOMIC_SEQ_CST);
+        big_lock();
+        hook(vcpu);
+        big_unlock();
+        __atomic_store_n(&cpu->in_guest, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
 static VcpuExit fake_vcpu_run(Vcpu *vcpu)
 {
     FakeCpu *cpu = vcpu->accel;
@@ -41,6 +56,7 @@ static VcpuExit fake_vcpu_run(Vcpu *vcpu)
     __atomic_store_n(&cpu->in_guest, 1, __ATOMIC_SEQ_CST);
     while (!__atomic_exchange_n(&cpu->kicked, 0, __ATOMIC_SEQ_CST)) {
         __atomic_add_fetch(&cpu->steps, 1, __ATOMIC_RELAXED);
+        fake_exit_to_hook(vcpu, cpu);
         next = __atomic_exchange_n(&cpu->next_exit, -1, __ATOMIC_SEQ_CST);
         if (next >= 0) {
             break;

@@ -20,6 +20,7 @@ typedef struct FakeCpu {
     int next_exit;       /* VcpuExit the next run ends with by itself, or -1 */
     int sets, gets;      /* calls of set_state and get_state */
     int bad_entries;     /* entered with the big lock held */
+    void (*hook)(Vcpu *vcpu); /* the next exit for a device runs it */
 } FakeCpu;
 
 extern const AccelOps fake_accel_ops;
