@@ -46,13 +46,29 @@ static bool tcg_renew(TcgCpu *cpu, GError **error)
     return true;
 }
 
-/* After the map has changed. Context: the vCPU is stopped. */
+bool tcg_remap_now(TcgCpu *cpu, GError **error)
+{
+    return tcg_save_state(cpu, cpu->state, error) && tcg_renew(cpu, error);
+}
+
+/*
+ * After the map has changed. The vCPU is stopped, or it is this thread and in
+ * a hook of the engine, for a device whose register moves a window: the engine
+ * cannot be replaced under its own feet, so it stops first.
+ */
 static bool tcg_remap(TcgAccel *tcg, GError **error)
 {
     TcgCpu *cpu = tcg->cpu;
 
-    return !cpu || !cpu->uc ||
-        (tcg_save_state(cpu, cpu->state, error) && tcg_renew(cpu, error));
+    if (!cpu || !cpu->uc) {
+        return true;
+    }
+    if (cpu->in_engine) {
+        cpu->remap = true;
+        tcg_kick(cpu->vcpu);
+        return true;
+    }
+    return tcg_remap_now(cpu, error);
 }
 
 static void tcg_region_free(void *opaque)
@@ -93,6 +109,10 @@ static void tcg_region_del(MemoryListener *l, const MemorySection *s)
     TcgRegion *r = tcg_region_find(tcg, s->gpa);
 
     if (r) {
+        tcg->logging -= r->dirty != NULL;
+        if (tcg->cpu && tcg->cpu->in_engine) {
+            g_array_append_val(tcg->cpu->stale, *s);
+        }
         g_ptr_array_remove(tcg->regions, r);
         /* An engine that cannot be had again is an error of the next run. */
         tcg_remap(tcg, NULL);
@@ -114,6 +134,7 @@ static void tcg_cpu_free(TcgCpu *cpu)
         tcg_engine_close(cpu);
         x86_cpu_state_free(cpu->state);
         g_ptr_array_unref(cpu->holes);
+        g_array_unref(cpu->stale);
         g_free(cpu);
     }
 }
@@ -170,6 +191,7 @@ static bool tcg_vcpu_new(Vcpu *vcpu, GError **error)
     cpu->vcpu = vcpu;
     cpu->state = x86_cpu_state_new();
     cpu->holes = g_ptr_array_new_with_free_func(g_free);
+    cpu->stale = g_array_new(FALSE, FALSE, sizeof(MemorySection));
     vcpu->state = cpu->state;
     vcpu->accel = cpu;
     tcg_cpu_free(tcg->cpu);

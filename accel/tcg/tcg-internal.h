@@ -66,6 +66,11 @@ struct TcgCpu {
     bool tracking;         /* the engine tells of writes; its thread's own */
     int kicked;            /* atomic: leave the engine at the next block */
     bool left;             /* we made the engine stop */
+    bool in_engine;        /* a run has begun; big lock: false while the vCPU
+                              is stopped, true in the hooks of a run */
+    bool remap;            /* the map changed during the run; big lock */
+    GArray *stale;         /* of MemorySection: windows that went away then,
+                              which the engine still has; big lock */
     /* The store that is under way: marked when it is over. Its thread's. */
     uint64_t store_gpa;
     uint32_t store_bytes;  /* 0: none */
@@ -77,6 +82,11 @@ struct TcgCpu {
 /** tcg_region_find() - the region that holds @gpa, or NULL.
  *  Context: the vCPU's thread in the engine, or big lock. */
 TcgRegion *tcg_region_find(TcgAccel *tcg, uint64_t gpa);
+
+/** tcg_remap_now() - a new engine that sees memory as it is mapped now.
+ *  Context: the vCPU is out of the engine. Errors: the library's; there is no
+ *  engine then. */
+bool tcg_remap_now(TcgCpu *cpu, GError **error);
 
 /* tcg-engine.c */
 

@@ -14,6 +14,8 @@
  */
 #include "accel/tcg/tcg-internal.h"
 
+#include "system/big-lock.h"
+#include "system/dirty-bitmap.h"
 #include "system/vm.h"
 #include "trace/tcg.h"
 
@@ -138,21 +140,61 @@ static VcpuExit tcg_fault(TcgCpu *cpu, const char *why)
     return VCPU_EXIT_STOP;
 }
 
+/*
+ * The map changed while the engine ran, by a device's hook in it. To the end
+ * of the block the guest could still store through a window that was gone,
+ * with no region to note it in: what such a window showed counts as dirty.
+ */
+static bool remap_after_run(TcgCpu *cpu, GError **error)
+{
+    RAMList *ram = memory_map_ram(cpu_map(cpu));
+
+    for (guint i = 0; i < cpu->stale->len; i++) {
+        const MemorySection *s = &g_array_index(cpu->stale, MemorySection, i);
+
+        dirty_bitmap_mark(ram, s->block, s->offset >> TM_PAGE_BITS,
+                          s->size >> TM_PAGE_BITS);
+    }
+    g_array_set_size(cpu->stale, 0);
+    cpu->remap = false;
+    return tcg_remap_now(cpu, error);
+}
+
+/* Run from where the registers are until the engine stops. */
+static uc_err run_engine(TcgCpu *cpu, uint64_t rip, GError **error)
+{
+    uc_err status;
+
+    cpu->left = false;
+    cpu->in_engine = true; /* nobody else looks before we have the lock */
+    status = uc_emu_start(cpu->uc, rip, UINT64_MAX, 0, 0);
+    if (cpu->tracking) {
+        tcg_store_done(cpu);
+        tcg_watch_tables(cpu);
+    }
+    big_lock();
+    cpu->in_engine = false;
+    if (status == UC_ERR_OK && cpu->remap) {
+        remap_after_run(cpu, error);
+    }
+    big_unlock();
+    return status;
+}
+
 VcpuExit tcg_vcpu_run(Vcpu *vcpu)
 {
     TcgCpu *cpu = vcpu->accel;
+    g_autoptr(GError) error = NULL;
     uint64_t rip = 0;
     uc_err status;
 
     if (!cpu->uc) {
         return tcg_fault(cpu, "it has no registers");
     }
-    cpu->left = false;
     uc_reg_read(cpu->uc, UC_X86_REG_RIP, &rip);
-    status = uc_emu_start(cpu->uc, rip, UINT64_MAX, 0, 0);
-    if (cpu->tracking) {
-        tcg_store_done(cpu);
-        tcg_watch_tables(cpu);
+    status = run_engine(cpu, rip, &error);
+    if (error) {
+        return tcg_fault(cpu, error->message);
     }
     if (status != UC_ERR_OK) {
         return tcg_fault(cpu, uc_strerror(status));
