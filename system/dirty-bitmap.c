@@ -67,11 +67,11 @@ static inline void balance_end(RAMBlock *block, DirtyClient client)
     balance_add(&block->balance[client].ended, 1);
 }
 
-static uint32_t clients_on(const RAMList *list)
+uint32_t dirty_block_clients(const RAMBlock *block)
 {
-    /* Pairs with the release in dirty_client_start(): the bitmaps of the
-     * clients found here are there. */
-    return __atomic_load_n(&list->clients, __ATOMIC_ACQUIRE);
+    /* Pairs with the release in switch_on(): the bitmaps of the clients found
+     * here are there. */
+    return __atomic_load_n(&block->clients, __ATOMIC_ACQUIRE);
 }
 
 static bool map_bitmap(RAMBlock *block, DirtyClient client, GError **error)
@@ -144,45 +144,100 @@ static void reset_block(RAMBlock *block, DirtyClient client, bool all_ones)
                      before.begun != after.begun, __ATOMIC_SEQ_CST);
 }
 
+static RAMBlock *block_at(const RAMList *list, guint i)
+{
+    return g_ptr_array_index(list->blocks, i);
+}
+
+/* Release: pairs with dirty_block_clients(). */
+static void switch_on(uint32_t *clients, DirtyClient client)
+{
+    __atomic_fetch_or(clients, UINT32_C(1) << client, __ATOMIC_SEQ_CST);
+}
+
+static void switch_off(uint32_t *clients, DirtyClient client)
+{
+    __atomic_fetch_and(clients, ~(UINT32_C(1) << client), __ATOMIC_SEQ_CST);
+}
+
+static void refuse_twice(DirtyClient client, GError **error)
+{
+    tm_error_set(error, "dirty pages are tracked for client '%s' already",
+                 client_names[client]);
+}
+
 bool dirty_client_start(RAMList *list, DirtyClient client, bool all_ones,
                         GError **error)
 {
     if (dirty_client_is_on(list, client)) {
-        tm_error_set(error, "dirty pages are tracked for client '%s' already",
-                     client_names[client]);
+        refuse_twice(client, error);
         return false;
     }
     for (guint i = 0; i < list->blocks->len; i++) {
-        if (!map_bitmap(g_ptr_array_index(list->blocks, i), client, error)) {
+        if (!map_bitmap(block_at(list, i), client, error)) {
             return false;
         }
     }
     for (guint i = 0; i < list->blocks->len; i++) {
-        reset_block(g_ptr_array_index(list->blocks, i), client, all_ones);
+        reset_block(block_at(list, i), client, all_ones);
+        switch_on(&block_at(list, i)->clients, client);
     }
-    /* Release: pairs with clients_on(). The fence pairs with the one in
-     * dirty_bitmap_mark(): pages are read after it. */
-    __atomic_fetch_or(&list->clients, UINT32_C(1) << client,
-                      __ATOMIC_SEQ_CST);
+    switch_on(&list->clients, client);
+    /* Pairs with the one in dirty_bitmap_mark(): pages are read after it. */
     full_fence();
     return true;
 }
 
+bool dirty_client_start_block(RAMList *list, DirtyClient client,
+                              RAMBlock *block, GError **error)
+{
+    if (dirty_block_clients(block) >> client & 1) {
+        refuse_twice(client, error);
+        return false;
+    }
+    if (!map_bitmap(block, client, error)) {
+        return false;
+    }
+    reset_block(block, client, false);
+    switch_on(&block->clients, client);
+    switch_on(&list->clients, client);
+    full_fence(); /* as above */
+    return true;
+}
+
+static void stop_block(RAMBlock *block, DirtyClient client)
+{
+    if (dirty_block_clients(block) >> client & 1) {
+        switch_off(&block->clients, client);
+        drop_bits(block, client);
+    }
+}
+
 void dirty_client_stop(RAMList *list, DirtyClient client)
 {
-    if (!dirty_client_is_on(list, client)) {
-        return;
-    }
-    __atomic_fetch_and(&list->clients, ~(UINT32_C(1) << client),
-                       __ATOMIC_SEQ_CST);
     for (guint i = 0; i < list->blocks->len; i++) {
-        drop_bits(g_ptr_array_index(list->blocks, i), client);
+        stop_block(block_at(list, i), client);
+    }
+    switch_off(&list->clients, client);
+}
+
+void dirty_client_stop_block(RAMList *list, DirtyClient client,
+                             RAMBlock *block)
+{
+    uint32_t left = 0;
+
+    stop_block(block, client);
+    for (guint i = 0; i < list->blocks->len; i++) {
+        left |= dirty_block_clients(block_at(list, i));
+    }
+    if (!(left >> client & 1)) {
+        switch_off(&list->clients, client);
     }
 }
 
 bool dirty_client_is_on(const RAMList *list, DirtyClient client)
 {
-    return clients_on(list) >> client & 1;
+    return __atomic_load_n(&list->clients, __ATOMIC_ACQUIRE) >> client & 1;
 }
 
 static void check_range(const RAMBlock *block, uint64_t first, uint64_t npages)
@@ -214,7 +269,7 @@ void dirty_bitmap_mark(RAMList *list, RAMBlock *block, uint64_t first,
     /* The caller's bytes before the question who is on; pairs with the fence
      * in dirty_client_start(). */
     full_fence();
-    clients = clients_on(list);
+    clients = dirty_block_clients(block);
     if (!clients || !npages) {
         return;
     }
@@ -246,7 +301,7 @@ uint64_t dirty_bitmap_or_words(RAMList *list, RAMBlock *block, uint64_t first,
                                const uint64_t *words, uint64_t npages,
                                uint64_t ret_new[DIRTY_CLIENT_MAX])
 {
-    uint32_t clients = clients_on(list);
+    uint32_t clients = dirty_block_clients(block);
     uint64_t nset;
 
     check_range(block, first, npages);

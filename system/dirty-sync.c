@@ -49,6 +49,53 @@ static void reset_stats(MemoryMap *map)
     stat_set(&map->sync.last_time_ns, 0);
 }
 
+/* The one block of a client's start or stop, or (NULL) all. */
+static bool concerns(const RAMBlock *only, const RAMBlock *block)
+{
+    return !only || only == block;
+}
+
+static RAMBlock *block_at(const MemoryMap *map, guint i)
+{
+    return g_ptr_array_index(map->ram->blocks, i);
+}
+
+/* Nobody else is on for the block: its log begins or ends with this client. */
+static bool is_alone(const RAMBlock *block, DirtyClient client)
+{
+    return dirty_block_clients(block) == UINT32_C(1) << client;
+}
+
+static bool client_on(MemoryMap *map, DirtyClient client, RAMBlock *only,
+                      bool all_ones, GError **error)
+{
+    return only ? dirty_client_start_block(map->ram, client, only, error) :
+        dirty_client_start(map->ram, client, all_ones, error);
+}
+
+static void client_off(MemoryMap *map, DirtyClient client, RAMBlock *only)
+{
+    if (only) {
+        dirty_client_stop_block(map->ram, client, only);
+    } else {
+        dirty_client_stop(map->ram, client);
+    }
+}
+
+static bool sync_shared(MemoryMap *map, DirtyClient client, RAMBlock *only,
+                        GError **error)
+{
+    for (guint i = 0; i < map->ram->blocks->len; i++) {
+        RAMBlock *block = block_at(map, i);
+
+        if (concerns(only, block) && !is_alone(block, client) &&
+            !memory_listeners_log_sync(map, block, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /*
  * A client that comes while others are on, with an empty bitmap: the pages
  * that the accelerator holds as seen and not cleared yet stand in the others'
@@ -57,53 +104,104 @@ static void reset_stats(MemoryMap *map)
  * before the next sync, it would be lost. So what is there is fetched once
  * more, with no clear in between: a few pages too many at its start.
  */
-static bool start_beside_others(MemoryMap *map, DirtyClient client,
-                                GError **error)
+static bool client_join(MemoryMap *map, DirtyClient client, RAMBlock *only,
+                        bool all_ones, GError **error)
 {
     bool ok;
 
     g_rw_lock_writer_lock(&map->clear_lock);
-    ok = dirty_client_start(map->ram, client, false, error);
-    if (ok && !memory_listeners_log_sync(map, NULL, error)) {
-        dirty_client_stop(map->ram, client);
+    ok = client_on(map, client, only, all_ones, error);
+    if (ok && !all_ones && !sync_shared(map, client, only, error)) {
+        client_off(map, client, only);
         ok = false;
     }
     g_rw_lock_writer_unlock(&map->clear_lock);
     return ok;
 }
 
-bool dirty_log_start(MemoryMap *map, DirtyClient client, bool all_ones,
-                     GError **error)
+static void log_stop_alone(MemoryMap *map, DirtyClient client, RAMBlock *only,
+                           guint n)
 {
-    bool first = !any_client(map);
-    bool ok = first || all_ones ?
-        dirty_client_start(map->ram, client, all_ones, error) :
-        start_beside_others(map, client, error);
+    while (n-- > 0) {
+        RAMBlock *block = block_at(map, n);
 
-    if (!ok) {
-        return false;
+        if (concerns(only, block) && is_alone(block, client)) {
+            memory_listeners_log_stop(map, block);
+        }
     }
-    if (first && !memory_listeners_log_start(map, error)) {
-        dirty_client_stop(map->ram, client);
-        return false;
+}
+
+static bool log_start_alone(MemoryMap *map, DirtyClient client,
+                            RAMBlock *only, GError **error)
+{
+    for (guint i = 0; i < map->ram->blocks->len; i++) {
+        RAMBlock *block = block_at(map, i);
+
+        if (concerns(only, block) && is_alone(block, client) &&
+            !memory_listeners_log_start(map, block, error)) {
+            log_stop_alone(map, client, only, i);
+            return false;
+        }
     }
-    if (first || client == DIRTY_CLIENT_MIGRATION) {
-        reset_stats(map);
-    }
-    trace_dirty_log(map->ram->clients);
     return true;
 }
 
-void dirty_log_stop(MemoryMap *map, DirtyClient client)
+/* Listeners may drop the big lock in their hooks: the hold keeps the vCPUs,
+ * and with them every other change of the map, away meanwhile. */
+static bool log_start(MemoryMap *map, DirtyClient client, RAMBlock *only,
+                      bool all_ones, GError **error)
+{
+    bool first, ok;
+
+    memory_map_hold(map);
+    first = !any_client(map);
+    ok = client_join(map, client, only, all_ones, error);
+    if (ok && !log_start_alone(map, client, only, error)) {
+        client_off(map, client, only);
+        ok = false;
+    }
+    if (ok && (first || client == DIRTY_CLIENT_MIGRATION)) {
+        reset_stats(map);
+    }
+    if (ok) {
+        trace_dirty_log(map->ram->clients);
+    }
+    memory_map_release(map);
+    return ok;
+}
+
+bool dirty_log_start(MemoryMap *map, DirtyClient client, bool all_ones,
+                     GError **error)
+{
+    return log_start(map, client, NULL, all_ones, error);
+}
+
+bool dirty_log_start_block(MemoryMap *map, DirtyClient client,
+                           RAMBlock *block, GError **error)
+{
+    return log_start(map, client, block, false, error);
+}
+
+static void log_stop(MemoryMap *map, DirtyClient client, RAMBlock *only)
 {
     if (!dirty_client_is_on(map->ram, client)) {
         return;
     }
-    dirty_client_stop(map->ram, client);
-    if (!any_client(map)) {
-        memory_listeners_log_stop(map);
-    }
+    memory_map_hold(map);
+    log_stop_alone(map, client, only, map->ram->blocks->len);
+    client_off(map, client, only);
     trace_dirty_log(map->ram->clients);
+    memory_map_release(map);
+}
+
+void dirty_log_stop(MemoryMap *map, DirtyClient client)
+{
+    log_stop(map, client, NULL);
+}
+
+void dirty_log_stop_block(MemoryMap *map, DirtyClient client, RAMBlock *block)
+{
+    log_stop(map, client, block);
 }
 
 /* In debug builds: what went in and out of every bitmap explains what is in
@@ -112,13 +210,13 @@ static void check_balance(const MemoryMap *map)
 {
 #ifdef TM_DEBUG_CHECKS
     for (int c = 0; c < DIRTY_CLIENT_MAX; c++) {
-        for (guint i = 0; dirty_client_is_on(map->ram, c) &&
-             i < map->ram->blocks->len; i++) {
+        for (guint i = 0; i < map->ram->blocks->len; i++) {
             g_autoptr(GError) error = NULL;
 
-            dirty_balance_check(g_ptr_array_index(map->ram->blocks, i), c,
-                                &error);
-            g_assert_no_error(error);
+            if (dirty_block_clients(block_at(map, i)) >> c & 1) {
+                dirty_balance_check(block_at(map, i), c, &error);
+                g_assert_no_error(error);
+            }
         }
     }
 #endif

@@ -22,9 +22,9 @@ static MemorySection *section_at(const GArray *sections, guint i)
     return &g_array_index(sections, MemorySection, i);
 }
 
-static bool is_logging(const MemoryMap *map)
+static bool is_logged(const MemorySection *s)
 {
-    return __atomic_load_n(&map->ram->clients, __ATOMIC_RELAXED) != 0;
+    return dirty_block_clients(s->block) != 0;
 }
 
 static bool sections_equal(const MemorySection *a, const MemorySection *b)
@@ -93,7 +93,11 @@ static void call_region_del(const ListenerEntry *e, const MemorySection *s)
     }
 }
 
-/* @s appears for @e; if that fails, it never was there. */
+/*
+ * @s appears for @e; if that fails, it never was there. What its log begins
+ * with differs by mode and accelerator, and what was written to its pages
+ * while no window showed them is in no log: all of it counts as dirty.
+ */
 static bool add_section(const MemoryMap *map, ListenerEntry *e,
                         const MemorySection *s, GError **error)
 {
@@ -104,9 +108,13 @@ static bool add_section(const MemoryMap *map, ListenerEntry *e,
         prefix_error(error, e, "show", s);
         return false;
     }
-    if (is_logging(map) && !call_log_start(e, s, error)) {
-        call_region_del(e, s);
-        return false;
+    if (is_logged(s)) {
+        if (!call_log_start(e, s, error)) {
+            call_region_del(e, s);
+            return false;
+        }
+        dirty_bitmap_mark(map->ram, s->block, s->offset >> TM_PAGE_BITS,
+                          s->size >> TM_PAGE_BITS);
     }
     g_array_append_val(e->known, *s);
     return true;
@@ -121,7 +129,7 @@ static void del_section(const MemoryMap *map, ListenerEntry *e, guint i)
 {
     MemorySection s = *section_at(e->known, i);
 
-    if (is_logging(map) && !call_log_sync(e, &s, NULL)) {
+    if (is_logged(&s) && !call_log_sync(e, &s, NULL)) {
         dirty_bitmap_mark(map->ram, s.block, s.offset >> TM_PAGE_BITS,
                           s.size >> TM_PAGE_BITS);
     }
@@ -237,43 +245,54 @@ void memory_listener_unregister(MemoryListener *l)
     memory_map_release(map);
 }
 
-/* Stop the first @n sections of listener @e, last first. */
-static void stop_sections(const ListenerEntry *e, guint n)
+/* Stop @block's sections among the first @n of listener @e, last first. */
+static void stop_sections(const ListenerEntry *e, const RAMBlock *block,
+                          guint n)
 {
     while (n-- > 0) {
-        call_log_stop(e, section_at(e->known, n));
+        if (section_at(e->known, n)->block == block) {
+            call_log_stop(e, section_at(e->known, n));
+        }
     }
 }
 
-static bool start_sections(const ListenerEntry *e, GError **error)
+static bool start_sections(const ListenerEntry *e, const RAMBlock *block,
+                           GError **error)
 {
     for (guint i = 0; i < e->known->len; i++) {
-        if (!call_log_start(e, section_at(e->known, i), error)) {
-            stop_sections(e, i);
+        const MemorySection *s = section_at(e->known, i);
+
+        if (s->block == block && !call_log_start(e, s, error)) {
+            stop_sections(e, block, i);
             return false;
         }
     }
     return true;
 }
 
-bool memory_listeners_log_start(MemoryMap *map, GError **error)
+/* The first @n listeners, last first. */
+static void stop_listeners(MemoryMap *map, const RAMBlock *block, guint n)
+{
+    while (n-- > 0) {
+        stop_sections(entry_at(map, n), block, entry_at(map, n)->known->len);
+    }
+}
+
+bool memory_listeners_log_start(MemoryMap *map, const RAMBlock *block,
+                                GError **error)
 {
     for (guint i = 0; i < map->listeners->len; i++) {
-        if (!start_sections(entry_at(map, i), error)) {
-            while (i-- > 0) {
-                stop_sections(entry_at(map, i), entry_at(map, i)->known->len);
-            }
+        if (!start_sections(entry_at(map, i), block, error)) {
+            stop_listeners(map, block, i);
             return false;
         }
     }
     return true;
 }
 
-void memory_listeners_log_stop(MemoryMap *map)
+void memory_listeners_log_stop(MemoryMap *map, const RAMBlock *block)
 {
-    for (guint i = map->listeners->len; i-- > 0; ) {
-        stop_sections(entry_at(map, i), entry_at(map, i)->known->len);
-    }
+    stop_listeners(map, block, map->listeners->len);
 }
 
 bool memory_listeners_log_sync(MemoryMap *map, const RAMBlock *block,
@@ -281,16 +300,14 @@ bool memory_listeners_log_sync(MemoryMap *map, const RAMBlock *block,
 {
     bool ok = true;
 
-    if (!is_logging(map)) {
-        return true; /* nobody has been asked to write anything down */
-    }
     for (guint i = 0; i < map->listeners->len; i++) {
         const ListenerEntry *e = entry_at(map, i);
 
         for (guint k = 0; k < e->known->len; k++) {
             const MemorySection *s = section_at(e->known, k);
 
-            if ((!block || s->block == block) &&
+            /* Where nobody is on nobody was asked to write anything down. */
+            if ((!block || s->block == block) && is_logged(s) &&
                 !call_log_sync(e, s, ok ? error : NULL)) {
                 ok = false;
             }

@@ -125,17 +125,18 @@ bool memory_listeners_update(MemoryMap *map, MemoryView *view,
                              GError **error);
 
 /**
- * memory_listeners_log_start() - log_start for every section known
+ * memory_listeners_log_start() - log_start for every section of @block
  * Context: big lock. Errors: a hook's; those that were started are stopped.
  */
-bool memory_listeners_log_start(MemoryMap *map, GError **error);
+bool memory_listeners_log_start(MemoryMap *map, const RAMBlock *block,
+                                GError **error);
 
-/** memory_listeners_log_stop() - log_stop for every section known.
+/** memory_listeners_log_stop() - log_stop for every section of @block.
  *  Context: big lock. */
-void memory_listeners_log_stop(MemoryMap *map);
+void memory_listeners_log_stop(MemoryMap *map, const RAMBlock *block);
 
 /**
- * memory_listeners_log_sync() - log_sync for every section known
+ * memory_listeners_log_sync() - log_sync for every section that is logged
  * @block: only sections that show (a part of) this block; NULL: all
  * Context: big lock. Errors: the first hook's; the others are called still.
  */

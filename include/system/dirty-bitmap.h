@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Dirty bits of RAM blocks, one bitmap per block and client. A client that is
- * off collects nothing and costs nothing but address space.
+ * Dirty bits of RAM blocks, one bitmap per block and client. A client is on
+ * for all blocks (migration, dirty rate) or for some (the display, for the
+ * block that it shows). Where it is off it collects nothing and costs nothing
+ * but address space.
  *
  * Memory order, for all functions here. A mark follows the store to guest
  * memory with a full fence between, then is one atomic OR (release) per word;
@@ -15,7 +17,7 @@
  * Life of a bitmap. It is mapped when its client is started for the first
  * time and stays mapped until ram_list_done(); one bit per page, 32 KiB per
  * GiB of RAM and client. Stopping a client switches its bit in
- * RAMList.clients off and gives the pages back to the kernel, which leaves
+ * RAMBlock.clients off and gives the pages back to the kernel, which leaves
  * address space that reads as zeros. So a marker that asked before and comes
  * late never meets freed memory: its bit falls into a bitmap that nobody
  * reads, or, if the client was started again meanwhile, is one bit too many.
@@ -41,15 +43,29 @@ bool dirty_client_start(RAMList *list, DirtyClient client, bool all_ones,
                         GError **error);
 
 /**
+ * dirty_client_start_block() - the same for one block, with no page dirty
+ * Context: big lock. Errors: on already for @block; no memory.
+ */
+bool dirty_client_start_block(RAMList *list, DirtyClient client,
+                              RAMBlock *block, GError **error);
+
+/**
  * dirty_client_stop() - forget a client's bits and give their memory back
- * Off already: nothing. Safe beside markers on any thread, see above; a taker
- * finds nothing from then on.
+ * Whatever blocks it is on for; off already: nothing. Safe beside markers on
+ * any thread, see above; a taker finds nothing from then on.
  * Context: big lock.
  */
 void dirty_client_stop(RAMList *list, DirtyClient client);
 
-/** dirty_client_is_on() - is the client started? Context: any thread. */
+/** dirty_client_stop_block() - the same for one block. Context: big lock. */
+void dirty_client_stop_block(RAMList *list, DirtyClient client,
+                             RAMBlock *block);
+
+/** dirty_client_is_on() - is the client started, for any block?
+ *  dirty_block_clients() - bit per client that is on for the block.
+ *  Context: any thread. */
 bool dirty_client_is_on(const RAMList *list, DirtyClient client);
+uint32_t dirty_block_clients(const RAMBlock *block);
 
 /**
  * dirty_bitmap_mark() - the VMM wrote these pages: mark for all clients on

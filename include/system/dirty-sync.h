@@ -2,8 +2,8 @@
 /*
  * One sync round: every listener fetches what its accelerator knows and
  * merges it into the bitmaps of every client that is on. Also the switch that
- * starts and stops logging, which acts on the listeners only when the set of
- * clients goes from none to some and back.
+ * starts and stops logging, which acts on the listeners only when a block's
+ * set of clients goes from none to some and back.
  */
 #ifndef SYSTEM_DIRTY_SYNC_H
 #define SYSTEM_DIRTY_SYNC_H
@@ -26,24 +26,40 @@ typedef struct DirtySyncStats {
 } DirtySyncStats;
 
 /**
- * dirty_log_start() - a client comes on
- * Bitmaps first (all ones for migration), then the listeners' log_start if no
- * client was on: no write can fall between. A client that joins others and
- * begins with nothing dirty is first told of what is already logged (a sync),
- * or the others' clears would take writes back that it never heard of.
- * Context: big lock.
+ * dirty_log_start() - a client comes on for all blocks
+ * Bitmaps first (all ones for migration), then the listeners' log_start for
+ * blocks that no client was on for: no write can fall between. A client that
+ * joins others and begins with nothing dirty is first told of what is already
+ * logged (a sync), or the others' clears would take writes back that it never
+ * heard of.
+ * Context: big lock, which it may drop while vCPUs leave guest mode.
  * Errors:  client on already, no memory, a listener refused; all undone.
  */
 bool dirty_log_start(MemoryMap *map, DirtyClient client, bool all_ones,
                      GError **error);
 
 /**
+ * dirty_log_start_block() - a client comes on for one block, with none of its
+ * pages dirty
+ * For the display, which shows one block: the others are not logged for it.
+ * Context, Errors: as dirty_log_start().
+ */
+bool dirty_log_start_block(MemoryMap *map, DirtyClient client,
+                           RAMBlock *block, GError **error);
+
+/**
  * dirty_log_stop() - a client goes off and its bits are forgotten
- * The listeners' log_stop follows if it was the last one. Off already: nothing.
- * Context: big lock; not in the blackout of a migration (it costs a change of
- *          every memory slot).
+ * The listeners' log_stop follows for blocks that it was the last one on.
+ * Off already: nothing.
+ * Context: big lock, which it may drop while vCPUs leave guest mode; not in
+ *          the blackout of a migration (it costs a change of every memory
+ *          slot).
  */
 void dirty_log_stop(MemoryMap *map, DirtyClient client);
+
+/** dirty_log_stop_block() - the same for one block. Context: as there. */
+void dirty_log_stop_block(MemoryMap *map, DirtyClient client,
+                          RAMBlock *block);
 
 /**
  * dirty_sync_round() - fetch and merge everything, once

@@ -7,12 +7,17 @@
  * thread calls without it; none of them may change the map. A hook that is
  * NULL is skipped. Every section that region_add accepted is given back to
  * region_del once, with the same values; between the two it does not change.
- * While any dirty client is on, and only then, all sections are logged:
+ * While any dirty client is on for a block, and only then, all sections that
+ * show it are logged:
  *
- *     clients go 0 -> some:           log_start of every section
- *     a section appears meanwhile:    region_add, log_start
+ *     clients go 0 -> some:           log_start of every such section
+ *     a section appears meanwhile:    region_add, log_start; its pages count
+ *                                     as dirty for every client
  *     a section goes away meanwhile:  log_sync, region_del (ends its logging)
- *     clients go some -> 0:           log_stop of every section
+ *     clients go some -> 0:           log_stop of every such section
+ *
+ * No vCPU is in guest mode while region_add, region_del, log_start and
+ * log_stop run (memory_map_set_hold()).
  */
 #ifndef SYSTEM_MEMORY_LISTENER_H
 #define SYSTEM_MEMORY_LISTENER_H
@@ -44,8 +49,7 @@ typedef struct MemoryListenerOps {
                        GError **error);
     /**
      * A section goes away, and its logging with it. Its dirty bits were synced
-     * just before; what was written since then the hook merges itself, or
-     * stops the vCPUs while it works.
+     * just before, and no vCPU has run since.
      */
     void (*region_del)(MemoryListener *l, const MemorySection *s);
     /** Begin to log writes to the section. On error it is not logged. */

@@ -54,17 +54,20 @@ typedef struct RAMBlock {
     /*
      * One bit per page and client; use dirty-bitmap.h. NULL until the client
      * is started for the first time, never changed again until the list is
-     * freed: whether a client is on is said by RAMList.clients alone.
+     * freed: whether a client is on is said by @clients alone.
      */
     uint64_t *dirty[DIRTY_CLIENT_MAX];
+    uint32_t clients;   /* bit per DirtyClient that is on for this block;
+                           atomic, changed under the big lock. While any is
+                           on, and only then, the block is logged */
     DirtyBalance balance[DIRTY_CLIENT_MAX]; /* atomic */
 } RAMBlock;
 
 typedef struct RAMList {
     GPtrArray *blocks;   /* of RAMBlock *, in order of creation; owned */
     uint64_t total_bytes;
-    uint32_t clients;    /* bit per DirtyClient that is on; atomic, changed
-                            under the big lock */
+    uint32_t clients;    /* bit per DirtyClient that is on for some block;
+                            atomic, changed under the big lock */
 } RAMList;
 
 /** ram_list_init() - an empty list. Context: start-up. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Random programs against an oracle. A program is a few hundred steps of:
- * guest writes, writes by the VMM, sync rounds, two clients that clear, take
- * and read ranges of any alignment, clients that come and go, windows that go
- * and come back. Guest writes also fall into the middle of GET and CLEAR.
+ * guest writes, writes by the VMM, sync rounds, three clients that clear, take
+ * and read ranges of any alignment, clients that come and go, windows that
+ * come and go, move, shrink, grow, get holes, show another block or show one
+ * block twice. Guest writes also fall into the middle of all ioctls, but for
+ * those made while the map holds the vCPUs.
  *
  * A page holds one number, the time of its last write. A client keeps its own
  * copy of all pages, made by reading those whose bits it took. The oracle is
@@ -27,8 +29,9 @@
 
 #define PAGE TM_PAGE_BYTES
 #define STEPS 120
-#define CLIENTS 2
-#define PROGRAMS 1500
+#define CLIENTS 3
+#define PLACES 8
+#define PROGRAMS 1024
 
 /* What a program does wrong on purpose. */
 typedef enum Fault {
@@ -39,30 +42,31 @@ typedef enum Fault {
     FAULT_WIDEN,              /* clear: edges are not masked */
     FAULT_PRESET_ANYWAY,      /* a cache of ones without initially-set */
     FAULT_LATE_STOP,          /* the guest writes after the last sync */
+    FAULT_NO_HOLD,            /* the guest writes while the map changes */
 } Fault;
 
 static Fault fault;
 static bool only_the_end; /* look at the copies alone, not at invariants */
 
-typedef struct Layout {
-    const char *name;
-    uint64_t npages, gpa, skip;
-} Layout;
-
-/* Shapes around words and slots; "d" begins at an odd page of its block. */
-static const Layout layouts[] = {
-    { "a", 300, 0x0, 0 },
-    { "b", 1, 0x1000000, 0 },
-    { "c", 63, 0x2003000, 0 },
-    { "d", 130, 0x3005000, 5 },
-    { "e", 64, 0x4000000, 0 },
+/* Blocks of shapes around words and slots. */
+static const struct { const char *name; uint64_t npages; } layouts[] = {
+    { "a", 300 }, { "b", 1 }, { "c", 63 }, { "d", 130 }, { "e", 64 },
 };
 #define BLOCKS G_N_ELEMENTS(layouts)
 #define MAX_PAGES 300
 
+/* Where a window may be; two apart by more than the largest block. */
+typedef struct Place {
+    unsigned id;        /* of the window, 0: none */
+    unsigned hole;      /* of the I/O region in it, 0: none */
+    unsigned block;
+    uint64_t first, npages;  /* of the block */
+} Place;
+
 typedef struct Client {
     DirtyClient which;
     bool on;
+    int only;        /* the block that it is on for; -1: all */
     uint64_t copy[BLOCKS][MAX_PAGES];
     uint64_t since;  /* pages written after this time must be right */
 } Client;
@@ -71,10 +75,11 @@ typedef struct Program {
     KvmRig *rig;
     GRand *rand;
     uint64_t time;
-    unsigned windows[BLOCKS];  /* 0: hidden */
+    Place places[PLACES];
     Client clients[CLIENTS];
     const char *failure;
-    bool stopped;              /* the guest */
+    unsigned held;   /* by the map */
+    bool stopped;    /* the guest, for good */
 } Program;
 
 static uint64_t pick(Program *p, uint64_t n)
@@ -104,19 +109,41 @@ static void fail(Program *p, const char *why)
 
 /* ---- the guest -------------------------------------------------------- */
 
+static uint64_t place_gpa(unsigned i)
+{
+    return (i + 1) * UINT64_C(0x1000000) + i % 2 * 3 * PAGE;
+}
+
+/* A page of a window at random, some more often. Returns: false if there is
+ * no window in the place that was picked. */
+static bool pick_page(Program *p, uint64_t *ret_gpa)
+{
+    unsigned i = pick(p, PLACES);
+    const Place *place = &p->places[i];
+    uint64_t page = pick(p, MAX_PAGES);
+
+    if (!place->id) {
+        return false;
+    }
+    page %= g_rand_int(p->rand) % 2 ? 8 : MAX_PAGES;
+    *ret_gpa = place_gpa(i) + page % place->npages * PAGE;
+    return true;
+}
+
 static void guest_writes(Program *p, unsigned n)
 {
-    for (unsigned i = 0; i < n && !p->stopped; i++) {
-        const Layout *l = &layouts[pick(p, BLOCKS)];
-        uint64_t page = pick(p, l->npages - l->skip);
+    uint64_t gpa;
 
-        if (g_rand_int(p->rand) % 2) {
-            page = page % 8; /* some pages are hot */
-        }
-        if (page < l->npages - l->skip) {
-            kvm_model_write(p->rig->model, l->gpa + page * PAGE, ++p->time);
+    for (unsigned i = 0; i < n && !p->stopped && !p->held; i++) {
+        if (pick_page(p, &gpa)) {
+            kvm_model_write(p->rig->model, gpa, ++p->time);
         }
     }
+}
+
+static bool is_on_for(Program *p, const Client *c, const RAMBlock *b)
+{
+    return c->on && (c->only < 0 || block_at(p, c->only) == b);
 }
 
 static void on_interleave(void *opaque)
@@ -139,7 +166,7 @@ static void on_taken(void *opaque, const KvmModelSlot *slot, uint64_t page,
                                      &offset);
 
     for (unsigned c = 0; !by_get && c < CLIENTS; c++) {
-        if (p->clients[c].on &&
+        if (is_on_for(p, &p->clients[c], b) &&
             !dirty_bitmap_test(b, p->clients[c].which, offset / PAGE)) {
             fail(p, "a kernel bit was cleared that a client does not know");
         }
@@ -196,17 +223,27 @@ static void send_some(Program *p)
     uint64_t first = pick(p, npages);
     uint64_t n = 1 + pick(p, npages - first);
 
-    if (c->on) {
+    if (is_on_for(p, c, block_at(p, i))) {
         send_range(p, c, i, first, n);
     }
 }
 
+/* The display's kind is on for one block. */
 static void client_on(Program *p, Client *c, bool all_ones)
 {
     g_autoptr(GError) error = NULL;
+    bool ok;
 
     c->on = true;
-    if (!dirty_log_start(p->rig->map, c->which, all_ones, &error)) {
+    c->only = c->which == DIRTY_CLIENT_DISPLAY ? (int)pick(p, BLOCKS) : -1;
+    if (c->only >= 0) {
+        all_ones = false;
+        ok = dirty_log_start_block(p->rig->map, c->which,
+                                   block_at(p, c->only), &error);
+    } else {
+        ok = dirty_log_start(p->rig->map, c->which, all_ones, &error);
+    }
+    if (!ok) {
         fail(p, "log start failed");
     }
     c->since = all_ones ? 0 : p->time; /* promised from the return on */
@@ -215,17 +252,21 @@ static void client_on(Program *p, Client *c, bool all_ones)
 static void client_off(Program *p, Client *c)
 {
     c->on = false;
-    dirty_log_stop(p->rig->map, c->which);
+    if (c->only >= 0) {
+        dirty_log_stop_block(p->rig->map, c->which, block_at(p, c->only));
+    } else {
+        dirty_log_stop(p->rig->map, c->which);
+    }
 }
 
 /* Everything that is dirty, then compare. */
 static void client_finish(Program *p, Client *c)
 {
     for (unsigned i = 0; i < BLOCKS; i++) {
-        send_range(p, c, i, 0, layouts[i].npages);
-    }
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        for (uint64_t page = 0; page < layouts[i].npages; page++) {
+        uint64_t n = is_on_for(p, c, block_at(p, i)) ? layouts[i].npages : 0;
+
+        send_range(p, c, i, 0, n);
+        for (uint64_t page = 0; page < n; page++) {
             uint64_t now = page_now(block_at(p, i), page);
 
             if (now > c->since && now != c->copy[i][page]) {
@@ -237,29 +278,119 @@ static void client_finish(Program *p, Client *c)
 
 /* ---- the map ---------------------------------------------------------- */
 
-/* With the guest stopped, as the map's rules want it. */
+static void map_hold(void *opaque)
+{
+    Program *p = opaque;
+
+    p->held += fault != FAULT_NO_HOLD;
+}
+
+static void map_release(void *opaque)
+{
+    Program *p = opaque;
+
+    p->held -= fault != FAULT_NO_HOLD;
+}
+
+static void window_del(Program *p, Place *place)
+{
+    if (place->hole) {
+        memory_map_del(p->rig->map, place->hole);
+    }
+    if (place->id) {
+        memory_map_del(p->rig->map, place->id);
+    }
+    place->hole = place->id = 0;
+}
+
+/* Any part of any block. */
+static void window_add(Program *p, unsigned i)
+{
+    Place *place = &p->places[i];
+    g_autoptr(GError) error = NULL;
+
+    place->block = pick(p, BLOCKS);
+    place->first = pick(p, layouts[place->block].npages);
+    if (g_rand_int(p->rand) % 2) {
+        place->first = 0;
+    }
+    place->npages = layouts[place->block].npages - place->first;
+    place->npages -= g_rand_int(p->rand) % 2 ? pick(p, place->npages) : 0;
+    place->id = memory_map_add_ram(p->rig->map, place_gpa(i),
+                                   place->npages * PAGE,
+                                   block_at(p, place->block),
+                                   place->first * PAGE, false, &error);
+    g_assert_no_error(error);
+}
+
+static void hole_add(Program *p, unsigned i)
+{
+    static const IoRegionOps nothing = { .max_access = 8 };
+    Place *place = &p->places[i];
+    uint64_t page = pick(p, place->npages);
+    g_autoptr(GError) error = NULL;
+
+    place->hole = memory_map_add_io(
+        p->rig->map, IO_SPACE_MEMORY, place_gpa(i) + page * PAGE,
+        (1 + pick(p, place->npages - page)) * PAGE, &nothing, NULL, "hole",
+        &error);
+    g_assert_no_error(error);
+}
+
+/* One change, or several that the listeners see as one: with a window gone
+ * and another added that is a move, a change of size, or of the block shown. */
 static void change_map(Program *p)
 {
-    unsigned i = pick(p, BLOCKS);
+    g_autoptr(GError) error = NULL;
 
-    p->stopped = true;
-    if (p->windows[i]) {
-        kvm_rig_hide(p->rig, p->windows[i]);
-        p->windows[i] = 0;
-    } else {
-        p->windows[i] = kvm_rig_show(p->rig, block_at(p, i), layouts[i].gpa,
-                                     layouts[i].skip);
+    memory_map_begin(p->rig->map);
+    for (unsigned n = 1 + pick(p, 3); n > 0; n--) {
+        unsigned i = pick(p, PLACES);
+        Place *place = &p->places[i];
+
+        if (!place->id) {
+            window_add(p, i);
+        } else if (pick(p, 3) > 0) {
+            window_del(p, place);
+            if (pick(p, 2)) {
+                window_add(p, i);
+            }
+        } else if (place->hole) {
+            memory_map_del(p->rig->map, place->hole);
+            place->hole = 0;
+        } else {
+            hole_add(p, i);
+        }
     }
-    p->stopped = false;
+    memory_map_commit(p->rig->map, &error);
+    g_assert_no_error(error);
+}
+
+static void map_all(Program *p)
+{
+    memory_map_begin(p->rig->map);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        g_autoptr(GError) error = NULL;
+        RAMBlock *b = ram_list_add_anon(&p->rig->ram, layouts[i].name,
+                                        layouts[i].npages * PAGE, &error);
+
+        g_assert_no_error(error);
+        p->places[i] = (Place) { .block = i, .npages = layouts[i].npages };
+        p->places[i].id = memory_map_add_ram(p->rig->map, place_gpa(i),
+                                             b->length, b, 0, false, &error);
+        g_assert_no_error(error);
+    }
+    memory_map_commit(p->rig->map, NULL);
 }
 
 static void vmm_writes(Program *p)
 {
-    const Layout *l = &layouts[pick(p, BLOCKS)];
-    uint64_t page = pick(p, l->npages - l->skip);
+    uint64_t gpa;
 
     p->time++;
-    guest_write(p->rig->map, l->gpa + page * PAGE, &p->time, sizeof(p->time));
+    if (pick_page(p, &gpa)) {
+        guest_write(p->rig->map, gpa, &p->time, sizeof(p->time));
+    }
 }
 
 /* ---- programs --------------------------------------------------------- */
@@ -277,7 +408,7 @@ static void step(Program *p)
         sync_all(p);
     } else if (what < 92) {
         send_some(p);
-    } else if (what < 96) {
+    } else if (what < 95) {
         c->on ? client_off(p, c) : client_on(p, c, pick(p, 2));
     } else {
         change_map(p);
@@ -339,15 +470,14 @@ static const char *run_program(RigMode mode, uint32_t seed,
     if (fault == FAULT_PRESET_ANYWAY) {
         p.rig->slots.mode.initially_set = true;
     }
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        p.windows[i] = kvm_rig_add(p.rig, layouts[i].name, layouts[i].npages,
-                                   layouts[i].gpa, layouts[i].skip, false);
-    }
+    map_all(&p);
+    memory_map_set_hold(p.rig->map, map_hold, map_release, &p);
     p.rig->model->opaque = &p;
     p.rig->model->interleave = on_interleave;
     p.rig->model->on_taken = only_the_end ? NULL : on_taken;
     p.clients[0].which = DIRTY_CLIENT_MIGRATION;
     p.clients[1].which = DIRTY_CLIENT_DISPLAY;
+    p.clients[2].which = DIRTY_CLIENT_RATE;
     guest_writes(&p, 50);
     client_on(&p, &p.clients[0], true);
     for (unsigned i = 0; i < STEPS && !p.failure; i++) {
@@ -360,7 +490,9 @@ static const char *run_program(RigMode mode, uint32_t seed,
     p.rig->model->on_taken = NULL;
     p.rig->model->interleave = NULL;
     for (unsigned c = 0; c < CLIENTS; c++) {
-        client_off(&p, &p.clients[c]);
+        if (p.clients[c].on) {
+            client_off(&p, &p.clients[c]);
+        }
     }
     g_rand_free(p.rand);
     kvm_rig_free(p.rig);
@@ -505,6 +637,7 @@ int main(int argc, char **argv)
     add_mutant("unmasked-edges", FAULT_WIDEN);
     add_mutant("preset-without-initially-set", FAULT_PRESET_ANYWAY);
     add_mutant("stop-after-last-sync", FAULT_LATE_STOP);
+    add_mutant("window-goes-under-running-guest", FAULT_NO_HOLD);
     g_test_add_data_func("/kvm-model/mutant/clear-all-ones-loses-pages",
                          GUINT_TO_POINTER(FAULT_ALL_ONES),
                          test_mutant_loses_pages);

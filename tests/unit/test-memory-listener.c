@@ -185,6 +185,140 @@ static void test_section_that_appears_while_logging_is_logged(void)
     world_done(&w);
 }
 
+/* Whatever the accelerator's new log begins with. */
+static void test_section_that_appears_counts_as_dirty_for_every_client(void)
+{
+    World w;
+
+    world_init(&w);
+    memory_listener_register(w.map, &w.a.listener, NULL);
+    dirty_log_start(w.map, DIRTY_CLIENT_RATE, false, NULL);
+    dirty_log_start_block(w.map, DIRTY_CLIENT_DISPLAY, w.rom, NULL);
+    memory_map_begin(w.map);
+    show(&w, 0x4000, 70, 3);
+    g_assert_true(memory_map_commit(w.map, NULL));
+    g_assert_cmpuint(dirty_bitmap_next(w.ram, DIRTY_CLIENT_RATE, 0), ==, 3);
+    g_assert_cmpuint(dirty_bitmap_next_clean(w.ram, DIRTY_CLIENT_RATE, 3), ==,
+                     73);
+    g_assert_cmpuint(dirty_bitmap_count(w.ram, DIRTY_CLIENT_RATE), ==, 70);
+    g_assert_cmpuint(dirty_bitmap_count(w.ram, DIRTY_CLIENT_DISPLAY), ==, 0);
+    g_assert_cmpuint(dirty_bitmap_count(w.rom, DIRTY_CLIENT_DISPLAY), ==, 0);
+    world_done(&w);
+}
+
+static void test_one_blocks_client_logs_that_block_only(void)
+{
+    World w;
+
+    world_init(&w);
+    show_two(&w);
+    memory_listener_register(w.map, &w.a.listener, NULL);
+    g_free(recording_listener_take_log(&w.a));
+    dirty_log_start_block(w.map, DIRTY_CLIENT_DISPLAY, w.rom, NULL);
+    expect_log(&w.a, "start" ROM_LINE);
+    g_assert_false(dirty_log_start_block(w.map, DIRTY_CLIENT_DISPLAY, w.rom,
+                                         NULL));
+    g_assert_true(dirty_sync_round(w.map, NULL));
+    expect_log(&w.a, "sync" ROM_LINE);
+    dirty_log_start(w.map, DIRTY_CLIENT_MIGRATION, true, NULL);
+    expect_log(&w.a, "start" RAM_LINE);
+    dirty_log_stop_block(w.map, DIRTY_CLIENT_DISPLAY, w.ram); /* is not on */
+    expect_log(&w.a, "");
+    dirty_log_stop_block(w.map, DIRTY_CLIENT_DISPLAY, w.rom);
+    expect_log(&w.a, "");
+    g_assert_false(dirty_client_is_on(&w.list, DIRTY_CLIENT_DISPLAY));
+    dirty_log_stop(w.map, DIRTY_CLIENT_MIGRATION);
+    expect_log(&w.a, "stop" ROM_LINE "stop" RAM_LINE);
+    world_done(&w);
+}
+
+/* The display comes while others are on for its block, and not for the rest:
+ * it hears of what was seen there before. */
+static void test_one_blocks_client_joins_with_a_sync(void)
+{
+    World w;
+
+    world_init(&w);
+    show_two(&w);
+    memory_listener_register(w.map, &w.a.listener, NULL);
+    dirty_log_start(w.map, DIRTY_CLIENT_RATE, false, NULL);
+    recording_listener_dirty(&w.a, 0x11000);
+    g_free(recording_listener_take_log(&w.a));
+    dirty_log_start_block(w.map, DIRTY_CLIENT_DISPLAY, w.rom, NULL);
+    expect_log(&w.a, "sync" ROM_LINE);
+    g_assert_true(dirty_bitmap_test(w.rom, DIRTY_CLIENT_DISPLAY, 1));
+    world_done(&w);
+}
+
+/* --- nobody runs while the map or its logging changes -------------------- */
+
+typedef struct Holder {
+    int held, held_ever;
+    MemoryListener listener;
+    unsigned changes;
+} Holder;
+
+static Holder holder;
+
+static void hold(void *opaque)
+{
+    holder.held++;
+    holder.held_ever++;
+}
+
+static void release(void *opaque)
+{
+    holder.held--;
+}
+
+static bool is_held(MemoryListener *l, const MemorySection *s, GError **error)
+{
+    g_assert_cmpint(holder.held, >, 0);
+    holder.changes++;
+    return true;
+}
+
+static void is_held_too(MemoryListener *l, const MemorySection *s)
+{
+    is_held(l, s, NULL);
+}
+
+static bool is_not_held(MemoryListener *l, const MemorySection *s,
+                        GError **error)
+{
+    g_assert_cmpint(holder.held, ==, 0);
+    holder.changes++;
+    return true;
+}
+
+static void test_changes_are_made_while_vcpus_are_held(void)
+{
+    static const MemoryListenerOps ops = {
+        .region_add = is_held, .region_del = is_held_too,
+        .log_start = is_held, .log_stop = is_held_too,
+        .log_clear = is_not_held,
+    };
+    unsigned id;
+    World w;
+
+    holder = (Holder) { .listener = { .ops = &ops, .name = "holder" } };
+    world_init(&w);
+    memory_map_set_hold(w.map, hold, release, NULL);
+    memory_listener_register(w.map, &holder.listener, NULL);
+    id = show_two(&w);
+    dirty_log_start(w.map, DIRTY_CLIENT_MIGRATION, true, NULL);
+    g_assert_true(dirty_sync_round(w.map, NULL));
+    memory_region_clear_dirty_bitmap(w.map, w.ram, 0, 4, NULL);
+    hide(&w, id);
+    dirty_log_stop(w.map, DIRTY_CLIENT_MIGRATION);
+    g_assert_cmpuint(holder.changes, ==, 7); /* the clear is one of them */
+    memory_listener_unregister(&holder.listener);
+    g_assert_cmpuint(holder.changes, ==, 8);
+    g_assert_cmpint(holder.held, ==, 0);
+    g_assert_cmpint(holder.held_ever, >=, 6);
+    world_done(&w);
+}
+
 static void test_removal_while_logging_loses_no_bit(void)
 {
     unsigned id;
@@ -553,6 +687,14 @@ int main(int argc, char **argv)
                     test_logging_follows_the_first_and_the_last_client);
     g_test_add_func("/memory-listener/log/section-that-appears-is-logged",
                     test_section_that_appears_while_logging_is_logged);
+    g_test_add_func("/memory-listener/log/section-that-appears-is-dirty",
+                    test_section_that_appears_counts_as_dirty_for_every_client);
+    g_test_add_func("/memory-listener/log/one-blocks-client",
+                    test_one_blocks_client_logs_that_block_only);
+    g_test_add_func("/memory-listener/log/one-blocks-client-joins",
+                    test_one_blocks_client_joins_with_a_sync);
+    g_test_add_func("/memory-listener/hold/changes",
+                    test_changes_are_made_while_vcpus_are_held);
     g_test_add_func("/memory-listener/del/loses-no-bit",
                     test_removal_while_logging_loses_no_bit);
     g_test_add_func("/memory-listener/del/without-sync-marks-all",
