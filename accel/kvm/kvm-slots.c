@@ -277,9 +277,11 @@ static bool log_start_one_locked(KvmSlots *slots, KvmSlot *slot,
     /*
      * The kernel has set every bit, so the first fetch would bring back ones:
      * write them down and save the call. Only because the kernel said that it
-     * does so: a cache bit without the kernel's is a write that gets lost.
+     * does so: a cache bit without the kernel's is a write that gets lost. A
+     * log that the kernel would not end goes on with the bits that it has.
      */
-    slot->preset = slots->mode.initially_set;
+    slot->preset = slots->mode.initially_set && !slot->kernel_logs;
+    slot->kernel_logs = true;
     if (slot->preset) {
         bitmap_set(slot->cache, 0, slot->npages);
     }
@@ -296,7 +298,8 @@ static void log_stop_range_locked(KvmSlots *slots, uint64_t gpa, uint64_t size)
          (slot = kvm_slots_at_locked(slots, i, gpa + size)); i++) {
         if (slot->logging) {
             /* If the kernel refuses it goes on logging for nobody. */
-            set_region(slots, slot, slot->npages, false, NULL);
+            slot->kernel_logs = !set_region(slots, slot, slot->npages, false,
+                                            NULL);
             slots->dirty->stop(slots, slot);
             slot->logging = false;
         }

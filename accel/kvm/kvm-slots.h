@@ -48,6 +48,7 @@ struct KvmSlot {
     uint64_t offset;      /* bytes into the block */
     bool readonly;
     bool logging;
+    bool kernel_logs;     /* the kernel's flag; on alone if it would not go */
     bool preset;          /* the cache was filled at log start, not fetched */
     bool told;            /* the cache has been merged since log start */
     uint64_t *cache;      /* while logging; bits from npages on are zero */

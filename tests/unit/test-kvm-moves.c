@@ -9,6 +9,9 @@
  * its window has gone; a range that appears is dirty for both; no bit comes
  * out of a slot for memory that it does not show any more.
  */
+#include <errno.h>
+#include <linux/kvm.h>
+
 #include "kvm-rig.h"
 #include "system/dirty-bitmap.h"
 #include "system/dirty-sync.h"
@@ -241,6 +244,25 @@ static void goes_and_comes_in_one_commit(Scene *s)
     assert_count(s->a, 3);
 }
 
+/* The kernel does not end a log: when it is wanted again its bits are what
+ * they were, not all set, and the cache must not say so. */
+static void log_that_would_not_end_goes_on(Scene *s)
+{
+    kvm_rig_sync(s->rig);
+    take_all(s, s->a);
+    s->rig->model->fail_request = KVM_SET_USER_MEMORY_REGION;
+    s->rig->model->fail_errno = ENOMEM;
+    dirty_log_stop(s->rig->map, MIG);
+    dirty_log_stop(s->rig->map, DISPLAY);
+    s->rig->model->fail_errno = 0;
+    kvm_model_write(s->rig->model, GPA + 9 * PAGE, 4);
+    kvm_rig_start(s->rig, MIG, true);
+    kvm_rig_start(s->rig, DISPLAY, false);
+    kvm_rig_sync(s->rig); /* in debug builds the next one asserts I3 */
+    assert_both(s, s->a, 9, true);
+    assert_tracked(s, s->a, GPA + 9 * PAGE, 9);
+}
+
 static const struct { const char *name; Body *body; } bodies[] = {
     { "removed", removed },
     { "comes-back", comes_back },
@@ -252,6 +274,7 @@ static const struct { const char *name; Body *body; } bodies[] = {
     { "shows-other-memory", shows_other_memory },
     { "is-shown-twice", is_shown_twice },
     { "goes-and-comes-in-one-commit", goes_and_comes_in_one_commit },
+    { "log-that-would-not-end", log_that_would_not_end_goes_on },
 };
 
 static void run_body(gconstpointer data)
