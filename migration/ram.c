@@ -11,6 +11,7 @@
 #include "migration/ram-shared.h"
 #include "migration/wire.h"
 #include "system/big-lock.h"
+#include "system/dirty-bitmap.h"
 #include "system/dirty-sync.h"
 #include "system/vm.h"
 #include "util/error.h"
@@ -184,6 +185,42 @@ static void charge(RamSave *rs, Stream *s)
     migration_stat_set(&rs->config.stats->transferred_bytes, put);
 }
 
+static bool others_clear(const RamSave *rs)
+{
+    return dirty_client_is_on(rs->list, DIRTY_CLIENT_DISPLAY) ||
+           dirty_client_is_on(rs->list, DIRTY_CLIENT_RATE);
+}
+
+/*
+ * A chunk is cleared once after each of our own syncs. A sync that another
+ * client made since then has put pages of it into our bitmap that the
+ * accelerator still holds as seen and writable:
+ *
+ *     migration                    display, dirty rate
+ *                                  sync: the page dirty for us both
+ *     take the bit, read the page
+ *                                                  <- written, noted nowhere
+ *                                  clear the page  <- forgotten
+ *
+ * So while others are on, what was taken is cleared before it is read. Asked
+ * after the take: whoever comes on later syncs first, and that sets our bit
+ * again. Nothing known, nothing to clear: then this costs a look at the cache.
+ */
+static bool clear_after_others(const RamSave *rs, const PageRun *run,
+                               GError **error)
+{
+    return !others_clear(rs) ||
+           memory_region_clear_dirty_bitmap(rs->map, run->block, run->first,
+                                            run->npages, error);
+}
+
+static int fail_clear(const PageRun *run, GError **error)
+{
+    g_prefix_error(error, "cannot clear dirty log of RAM block '%s': ",
+                   run->block->name);
+    return -1;
+}
+
 /*
  * The law in one function: clear, then take, then read and send.
  * Returns: 1 if a run was sent, 0 if nothing is dirty, -1 with @error.
@@ -200,12 +237,13 @@ static int send_next_run(RamSave *rs, Stream *s, uint64_t max_pages,
     }
     if (!clear_bmap_before_read(&rs->clear[run.index], rs->map, run.block,
                                 run.first, run.npages, &clears, error)) {
-        g_prefix_error(error, "cannot clear dirty log of RAM block '%s': ",
-                       run.block->name);
-        return -1;
+        return fail_clear(&run, error);
     }
     migration_stat_add(&rs->config.stats->chunk_clears, clears);
     take_run(rs, &run);
+    if (!clear_after_others(rs, &run, error)) {
+        return fail_clear(&run, error);
+    }
     if (run.npages > 0) {
         bytes = page_send_run(&rs->sender, s, &run);
         account_run(rs, run.npages, bytes);

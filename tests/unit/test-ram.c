@@ -32,6 +32,7 @@ typedef struct Run {
     LiveSection section;
     Channel *channel;
     Stream *out;
+    unsigned others;   /* steps of other clients, of so many more kinds */
 } Run;
 
 static void set_up(Run *run, unsigned n, const uint64_t *npages,
@@ -62,7 +63,9 @@ static void tear_down(Run *run)
     stream_free(run->out);
     channel_unref(run->channel);
     ram_save_free(run->rs);
-    dirty_log_stop(run->guest->vm->map, DIRTY_CLIENT_MIGRATION);
+    for (int client = 0; client < DIRTY_CLIENT_MAX; client++) {
+        dirty_log_stop(run->guest->vm->map, client);
+    }
     migration_stats_done(&run->stats);
     clock_free(run->clock);
     fake_guest_free(run->guest);
@@ -241,6 +244,32 @@ static void test_part_ends_with_its_portion(void)
     tear_down(&run);
 }
 
+/* Other clients sync and clear as they like, and come and go. */
+static void other_client_step(Run *run)
+{
+    static const DirtyClient others[] = {DIRTY_CLIENT_DISPLAY,
+                                         DIRTY_CLIENT_RATE};
+    DirtyClient client = others[g_test_rand_int_range(0, 2)];
+    RAMList *list = &run->guest->vm->ram;
+    RAMBlock *block = g_ptr_array_index(list->blocks, g_test_rand_int_range(
+                                            0, list->blocks->len));
+    uint64_t first = g_test_rand_int_range(0, block->npages);
+    uint64_t npages = g_test_rand_int_range(0, block->npages - first + 1);
+    g_autoptr(GError) error = NULL;
+
+    if (!dirty_client_is_on(list, client)) {
+        dirty_log_start(run->guest->vm->map, client, false, &error);
+    } else if (g_test_rand_int_range(0, 3) == 0) {
+        dirty_sync_round(run->guest->vm->map, &error);
+    } else if (g_test_rand_int_range(0, 8) == 0) {
+        dirty_log_stop(run->guest->vm->map, client);
+    } else {
+        memory_region_clear_dirty_bitmap(run->guest->vm->map, block, first,
+                                         npages, &error);
+    }
+    g_assert_no_error(error);
+}
+
 /* What the guest and the VMM write between parts, parts, and syncs. */
 static void random_step(Run *run)
 {
@@ -248,7 +277,7 @@ static void random_step(Run *run)
     uint8_t byte = g_test_rand_int();
     RAMBlock *block;
 
-    switch (g_test_rand_int_range(0, 5)) {
+    switch (g_test_rand_int_range(0, 5 + run->others)) {
     case 0:
         sync_now(run);
         break;
@@ -262,6 +291,9 @@ static void random_step(Run *run)
         guest_write(run->guest->vm->map, g_test_rand_int_range(0, 4096 * 3),
                     &byte, 1);
         break;
+    case 5: case 6: case 7:
+        other_client_step(run);
+        break;
     default: /* the guest */
         block = g_ptr_array_index(run->guest->vm->ram.blocks,
                                   g_test_rand_int_range(0, nblocks));
@@ -272,7 +304,7 @@ static void random_step(Run *run)
     }
 }
 
-static uint64_t random_program(bool clear_late)
+static uint64_t random_program(bool clear_late, unsigned others)
 {
     uint64_t npages[] = {g_test_rand_int_range(1, 140),
                          g_test_rand_int_range(1, 3),
@@ -283,8 +315,9 @@ static uint64_t random_program(bool clear_late)
     set_up(&run, g_test_rand_int_range(1, 4), npages,
            g_test_rand_int_range(0, 64), g_test_rand_int_range(0, 2));
     run.guest->clear_late = clear_late;
+    run.others = others;
     begin(&run);
-    for (unsigned step = g_test_rand_int_range(0, 60); step > 0; step--) {
+    for (unsigned step = g_test_rand_int_range(0, 60 + 20 * others); step > 0; step--) {
         random_step(&run);
     }
     end(&run);
@@ -298,8 +331,37 @@ static uint64_t random_program(bool clear_late)
 static void test_random_programs_lose_nothing(void)
 {
     for (unsigned i = 0; i < 2048; i++) {
-        g_assert_cmpuint(random_program(false), ==, 0);
+        g_assert_cmpuint(random_program(false, 0), ==, 0);
     }
+}
+
+static void test_random_programs_beside_other_clients_lose_nothing(void)
+{
+    for (unsigned i = 0; i < 512; i++) {
+        g_assert_cmpuint(random_program(false, 3), ==, 0);
+    }
+}
+
+/* The shortest such program; see clear_after_others(). */
+static void test_page_fetched_by_another_client_is_cleared_before_read(void)
+{
+    static const uint64_t npages[] = {70};
+    RAMBlock *block;
+    Run run;
+
+    set_up(&run, 1, npages, 18, true);
+    block = g_ptr_array_index(run.guest->vm->ram.blocks, 0);
+    begin(&run);
+    dirty_log_start(run.guest->vm->map, DIRTY_CLIENT_RATE, false, NULL);
+    g_assert_cmpint(part(&run), ==, 1); /* its chunk is cleared now */
+    fake_guest_store(run.guest, block, 65, 1);
+    dirty_sync_round(run.guest->vm->map, NULL); /* the other client's */
+    g_assert_cmpint(part(&run), ==, 1); /* the page, as it is now */
+    fake_guest_store(run.guest, block, 65, 2);
+    memory_region_clear_dirty_bitmap(run.guest->vm->map, block, 0, 70, NULL);
+    end(&run);
+    g_assert_cmpuint(load_and_compare(&run), ==, 0);
+    tear_down(&run);
 }
 
 /* An accelerator that clears after the page was read loses writes. */
@@ -308,7 +370,7 @@ static void test_late_clear_is_noticed(void)
     uint64_t differences = 0;
 
     for (unsigned i = 0; i < 512 && differences == 0; i++) {
-        differences = random_program(true);
+        differences = random_program(true, 0);
     }
     g_assert_cmpuint(differences, >, 0);
 }
@@ -592,6 +654,10 @@ int main(int argc, char **argv)
                     test_machine_without_ram_sends_empty_list);
     g_test_add_func("/ram/save/part-ends-with-portion",
                     test_part_ends_with_its_portion);
+    g_test_add_func("/ram/save/beside-other-clients",
+                    test_random_programs_beside_other_clients_lose_nothing);
+    g_test_add_func("/ram/save/other-clients-fetch",
+                    test_page_fetched_by_another_client_is_cleared_before_read);
     g_test_add_func("/ram/save/random-programs",
                     test_random_programs_lose_nothing);
     g_test_add_func("/ram/save/late-clear-is-noticed",
