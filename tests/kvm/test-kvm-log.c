@@ -1,73 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The dirty log of the real kernel, in its three modes: the rules that the
- * model keeps, and a copy of memory made while two vCPUs write all the time,
- * by nothing but sync, clear, take and read. When they have stopped and the
- * last round is done, the copy is the memory, byte for byte.
+ * The dirty log of the real kernel, in its three modes: a copy of memory made
+ * while two vCPUs write all the time, by nothing but sync, clear, take and
+ * read. When they have stopped and the last round is done, the copy is the
+ * memory, byte for byte.
  */
 #include <string.h>
 
-#include "accel/kvm/kvm-vm.h"
 #include "kvm-guest.h"
 #include "system/big-lock.h"
 #include "system/dirty-bitmap.h"
 #include "system/dirty-sync.h"
 #include "system/memory-listener.h"
-#include "tests/unit/conform-kvm-log.h"
 
 #define MIG DIRTY_CLIENT_MIGRATION
 #define PAGE TM_PAGE_BYTES
 #define SCATTER_PAGES UINT64_C(8192)
 #define ROUNDS 6
 #define CHUNK 500 /* pages; neither a power of two nor a multiple of 64 */
-
-/* ---- rules ------------------------------------------------------------ */
-
-typedef void ConformBody(KvmIo *io, uint32_t max_slots);
-
-static void with_vm(ConformBody *body)
-{
-    KvmIo io = { .ops = &kvm_ioctl_kernel_ops, .sys_fd = -1, .vm_fd = -1 };
-    g_autoptr(GError) error = NULL;
-    KvmCaps caps;
-
-    if (kvm_guest_skip()) {
-        return;
-    }
-    kvm_vm_open(&io, &caps, &error);
-    g_assert_no_error(error);
-    if (caps.manual_protect == 3) {
-        body(&io, caps.max_slots);
-    } else {
-        g_test_skip("KVM without initially-set dirty logs");
-    }
-    io.ops->close(&io);
-}
-
-static void body_cap(KvmIo *io, uint32_t max_slots)
-{
-    conform_kvm_cap(io);
-}
-
-static void body_slots(KvmIo *io, uint32_t max_slots)
-{
-    conform_kvm_slots(io);
-}
-
-static void test_kernel_cap(void)
-{
-    with_vm(body_cap);
-}
-
-static void test_kernel_log(void)
-{
-    with_vm(conform_kvm_log);
-}
-
-static void test_kernel_slots(void)
-{
-    with_vm(body_slots);
-}
 
 /* ---- a copy of running memory ------------------------------------------ */
 
@@ -238,9 +188,6 @@ static void test_second_client_hears_of_writes(gconstpointer mode)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/kvm-log/kernel/cap", test_kernel_cap);
-    g_test_add_func("/kvm-log/kernel/log", test_kernel_log);
-    g_test_add_func("/kvm-log/kernel/slots", test_kernel_slots);
     for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
         g_autofree char *path0 = g_strdup_printf("/kvm-log/copy/%s/cpl0",
                                                  modes[i].name);

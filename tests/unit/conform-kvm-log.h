@@ -1,23 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rules of slots, GET and CLEAR as a list of calls with their results,
- * for the kernel model and for the real kernel alike.
+ * The rules of capabilities, slots, GET and CLEAR, for the kernel model and
+ * for the real kernel alike: calls with their results, and bits after a
+ * guest's stores. Each body wants a fresh VM without slots.
  */
 #ifndef TESTS_CONFORM_KVM_LOG_H
 #define TESTS_CONFORM_KVM_LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "accel/kvm/kvm-ioctl.h"
 
-/** conform_kvm_cap() - which arguments of the capability are taken
- *  @io: a VM without slots that offers manual protection, initially set */
-void conform_kvm_cap(KvmIo *io);
+typedef struct ConformKernel {
+    KvmIo *io;
+    uint32_t max_slots;        /* of an address space; ids from max_slots - 2
+                                  on may be the guest's own */
+    /**
+     * A guest stores 8 bytes at @gpa, which lies in the first 64 MiB.
+     * Returns: false if the store left as an MMIO write of @value instead.
+     */
+    bool (*store)(struct ConformKernel *k, uint64_t gpa, uint64_t value);
+    void *opaque;
+} ConformKernel;
 
-/** conform_kvm_log() - errors of GET and CLEAR; bits after log start
- *  @io: a VM without slots; @max_slots: its number of slots */
-void conform_kvm_log(KvmIo *io, uint32_t max_slots);
+typedef struct ConformBody {
+    const char *name;
+    void (*run)(ConformKernel *k);
+    bool needs_ring;           /* a VM that offers a dirty ring */
+} ConformBody;
 
-/** conform_kvm_slots() - what may change in a slot that exists, what keeps
- *  its bits */
-void conform_kvm_slots(KvmIo *io);
+/* All bodies; the last has no name. */
+extern const ConformBody conform_bodies[];
 
 #endif

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Slots, fetch and clear on the kernel model: the model's own rules, options,
- * shapes of slots, every range of a clear, every step that may fail.
+ * Slots, fetch and clear on the kernel model: options, shapes of slots, every
+ * range of a clear, every step that may fail.
  */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <string.h>
 
-#include "conform-kvm-log.h"
 #include "kvm-rig.h"
 #include "system/dirty-bitmap.h"
 #include "system/dirty-sync.h"
@@ -29,32 +28,6 @@ static KvmSlot *slot_at(KvmRig *rig, guint i)
 static KvmModelSlot *kernel_slot(KvmRig *rig, guint i)
 {
     return kvm_model_slot(rig->model, slot_at(rig, i)->id);
-}
-
-/* ---- the model keeps the kernel's rules ------------------------------ */
-
-static void test_model_cap(void)
-{
-    KvmModel *m = kvm_model_new(3);
-
-    conform_kvm_cap(&m->io);
-    kvm_model_free(m);
-}
-
-static void test_model_log(void)
-{
-    KvmModel *m = kvm_model_new(3);
-
-    conform_kvm_log(&m->io, KVM_MODEL_SLOTS);
-    kvm_model_free(m);
-}
-
-static void test_model_slots(void)
-{
-    KvmModel *m = kvm_model_new(3);
-
-    conform_kvm_slots(&m->io);
-    kvm_model_free(m);
 }
 
 /* ---- options ---------------------------------------------------------- */
@@ -540,9 +513,6 @@ static void test_clear_in_legacy_mode_is_nothing(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/kvm-model/conforms/cap", test_model_cap);
-    g_test_add_func("/kvm-model/conforms/log", test_model_log);
-    g_test_add_func("/kvm-model/conforms/slots", test_model_slots);
     g_test_add_func("/kvm-options/parse", test_options_parse);
     g_test_add_func("/kvm-options/choose", test_options_choose);
     g_test_add_func("/kvm-slots/add/splits-at-limit",
