@@ -3,6 +3,7 @@
  * vCPUs on the real KVM: ports, memory-mapped registers, HLT, pausing without
  * a lost wake-up, what stops a guest, registers there and back.
  */
+#include <cpuid.h>
 #include <string.h>
 
 #include "kvm-guest.h"
@@ -286,6 +287,15 @@ static void test_internal_error_stops_inspectable(void)
 
 /* ---- registers ------------------------------------------------------- */
 
+/* KVM keeps 64 bits of this MSR for a guest that takes its CPU for Intel's,
+ * and the 32 bits that AMD's have in use for any other on AMD. */
+static bool has_wide_sysenter(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(0, &a, &b, &c, &d) && b == signature_INTEL_ebx;
+}
+
 static void perturb(X86CpuState *s)
 {
     for (unsigned i = 0; i < X86_GPR_COUNT; i++) {
@@ -304,7 +314,7 @@ static void perturb(X86CpuState *s)
     s->lstar = 0xffffffff81000000;
     s->star = UINT64_C(0x0023001000000000);
     s->kernel_gs_base = 0xffff888000000000;
-    s->sysenter_eip = 0xffffffff82000000;
+    s->sysenter_eip = has_wide_sysenter() ? 0xffffffff82000000 : 0x82000000;
     s->dr[0] = 0x1000;
     s->dr[6] = 0xffff0ff1;
     s->segs[X86_SEG_FS].base = 0x7f0000001000;
