@@ -95,15 +95,12 @@ class Tree:
 
 
 def module_path(packages, name):
-    found = glob.glob(os.path.join(packages.root, 'lib', 'modules', '*',
-                                   'kernel', '**', name + '.ko*'),
-                      recursive=True) or \
-        glob.glob(os.path.join(packages.root, 'lib', 'modules', '*', 'kernel',
-                               '**', name.replace('_', '-') + '.ko*'),
-                  recursive=True)
-    if not found:
-        raise LabError("the kernel's package has no module '%s'" % name)
-    return found[0]
+    for base, _, names in os.walk(os.path.join(packages.kernel, 'lib',
+                                               'modules')):
+        for one in names:
+            if one.split('.ko')[0].replace('_', '-') == name.replace('_', '-'):
+                return os.path.join(base, one)
+    raise LabError("the kernel's package has no module '%s'" % name)
 
 
 def module_bytes(packages, name):
@@ -139,15 +136,14 @@ def modules(packages):
 def add_python(archive, packages, say):
     """Debian's interpreter, its library compiled beforehand, since compiling
     under emulation is what would take longest in the guest."""
-    root = packages.root
+    root = packages.tools
     programs = glob.glob(os.path.join(root, 'usr', 'bin', 'python3.*'))
     if not programs:
         raise LabError('no interpreter in the packages of Python')
     program = programs[0]
     version = os.path.basename(program)
     there = '/usr/lib/' + version
-    search = os.path.join(root, 'usr/lib/x86_64-linux-gnu') + ':' + \
-        os.path.join(root, 'lib/x86_64-linux-gnu')
+    search = packages.libraries()
     env = dict(os.environ, PYTHONHOME=os.path.join(root, 'usr'),
                LD_LIBRARY_PATH=search, PYTHONDONTWRITEBYTECODE='1')
     say('compiling the library of ' + version)
@@ -175,23 +171,39 @@ def add_python(archive, packages, say):
         archive.file(lib, lib[len(root):] if lib.startswith(root) else lib)
 
 
-def base(packages, say):
-    """Path of the archive of the packages' files; made once."""
-    path = os.path.join(packages.folder, 'base.cpio')
-    if os.path.exists(path):
-        return path
+def cached(path, make):
+    """Path of an archive of packages' files, made by @make if not there."""
+    if not os.path.exists(path):
+        archive = make()
+        with open(path + '.new', 'wb') as f:
+            archive.write(f)
+        os.rename(path + '.new', path)
+    return path
+
+
+def of_tools(packages, say):
     archive = Archive()
-    archive.file(os.path.join(packages.root, 'bin', 'busybox'),
+    archive.file(os.path.join(packages.tools, 'bin', 'busybox'),
                  '/lab/busybox')
     archive.link('/bin/sh', '/lab/busybox')
+    add_python(archive, packages, say)
+    return archive
+
+
+def of_kernel(packages):
+    archive = Archive()
     for name in modules(packages):
         archive.data('/lab/modules/%s.ko' % name,
                      module_bytes(packages, name))
-    add_python(archive, packages, say)
-    with open(path + '.new', 'wb') as f:
-        archive.write(f)
-    os.rename(path + '.new', path)
-    return path
+    return archive
+
+
+def of_packages(packages, say):
+    """Paths of the archives that do not change from run to run."""
+    return [cached(packages.tools + '/tools.cpio',
+                   lambda: of_tools(packages, say)),
+            cached(packages.kernel + '/modules.cpio',
+                   lambda: of_kernel(packages))]
 
 
 def add_scripts(archive, tree):

@@ -15,7 +15,7 @@ import time
 
 import guest_files
 import machine
-from packages import SERIES, LabError, Packages
+from packages import SERIES, LabError, Packages, locked
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SLOWER = 10     # a test's limit of time is this many times meson's
@@ -69,7 +69,9 @@ def choose(tree, options):
         if not found:
             raise LabError("no test '%s' in %s; --list shows those of a suite"
                            % (name, options.builddir))
-        chosen += [t for t in found if t not in chosen]
+        # Two suites may know the name: the one that is asked for goes first.
+        own = [t for t in found if options.suite in t.suites]
+        chosen += [t for t in own or found if t not in chosen]
     return chosen
 
 
@@ -110,24 +112,24 @@ def main():
         raise LabError("no tests in suite '%s'" % options.suite)
     lab = os.path.join(tree.build, 'lab')
     os.makedirs(lab, exist_ok=True)
-    folder = os.path.abspath(options.packages or lab)
-    os.makedirs(folder, exist_ok=True)
-    with machine.locked(os.path.join(folder, 'lock')):
-        packages = Packages(folder, options.kernel, say)
-        packages.ensure(options.refresh)
-        base = guest_files.base(packages, say)
+    packages = Packages(os.path.abspath(options.packages or lab),
+                        options.kernel, say)
+    packages.ensure(options.refresh)
+    with locked(os.path.join(packages.folder, 'lock')):
+        parts = guest_files.of_packages(packages, say)
     nonce = secrets.token_hex(4)
     run = tempfile.mkdtemp(prefix='run-', dir=lab)
     try:
         initrd = os.path.join(run, 'initrd')
         modules = guest_files.modules(packages)
         with open(initrd, 'wb') as f:
-            with open(base, 'rb') as b:
-                shutil.copyfileobj(b, f)
+            for part in parts:
+                with open(part, 'rb') as p:
+                    shutil.copyfileobj(p, f)
             guest_files.of_run(
                 tree, tests, options.add, os.path.join(HERE, 'init'),
                 job(tests, options, nonce, modules)).write(f)
-        vm = machine.Machine(packages.vmlinuz(), initrd, run, options, nonce)
+        vm = machine.Machine(packages, initrd, run, options, nonce)
         say('%s on %d CPUs with %d MiB, set up in %.1f s'
             % (os.path.basename(packages.vmlinuz()), options.cpus,
                options.memory, time.monotonic() - started))

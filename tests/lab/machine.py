@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The emulated machine of the lab and what it says on its serial ports."""
 
-import contextlib
-import fcntl
 import os
 import selectors
 import subprocess
@@ -10,18 +8,10 @@ import time
 
 from packages import LabError
 
-QEMU = 'qemu-system-x86_64'
 KERNEL_LINE = ('console=ttyS0 quiet panic=-1 mitigations=off nokaslr '
                'tsc=reliable no_timer_check random.trust_cpu=on '
                'cryptomgr.notests rcupdate.rcu_expedited=1 '
                'transparent_hugepage=madvise')
-
-
-@contextlib.contextmanager
-def locked(path):
-    with open(path, 'w', encoding='utf-8') as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
-        yield
 
 
 def verdict(test, status):
@@ -33,27 +23,28 @@ def verdict(test, status):
 
 
 class Machine:
-    def __init__(self, kernel, initrd, folder, options, nonce):
+    def __init__(self, packages, initrd, folder, options, nonce):
+        program, self.env = packages.emulator()
         self.console = os.path.join(folder, 'console.log')
         self.mark = '@@%s ' % nonce
         self.line = [
-            QEMU, '-accel', 'tcg,thread=multi', '-cpu', 'max,la57=off,cx16=off',
+            program, '-accel', 'tcg,thread=multi', '-cpu', 'max,la57=off',
             '-machine', 'pc,hpet=off,vmport=off', '-smp', str(options.cpus),
             '-m', str(options.memory), '-nodefaults', '-no-user-config',
-            '-display', 'none', '-no-reboot', '-kernel', kernel,
+            '-display', 'none', '-no-reboot', '-kernel', packages.vmlinuz(),
             '-initrd', initrd, '-append', KERNEL_LINE]
 
     def shell(self):
         """The console on this terminal; tests' port to nowhere."""
         return subprocess.call(self.line + ['-serial', 'mon:stdio',
-                                            '-serial', 'null'])
+                                            '-serial', 'null'], env=self.env)
 
     def lines(self, limit_s):
         """Lines of the tests' port as they come; raises when time is up."""
         proc = subprocess.Popen(
             self.line + ['-serial', 'file:' + self.console,
                          '-serial', 'stdio', '-monitor', 'none'],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=self.env)
         end = time.monotonic() + limit_s
         rest = b''
         try:
