@@ -195,6 +195,7 @@ static bool vcpu_create(Vm *vm, unsigned index, GError **error)
 
 bool cpus_create(Vm *vm, unsigned n, GError **error)
 {
+    vm->n_vcpus = n;
     for (unsigned i = 0; i < n; i++) {
         if (!vcpu_create(vm, i, error)) {
             cpus_destroy(vm);

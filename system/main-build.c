@@ -217,6 +217,7 @@ static void vm_describe(Machine *m)
     Vm *vm = m->app.vm;
     const Options *opts = m->opts;
 
+    vm->cpu = opts->cpu_spec;
     vm->machine_name = g_strdup(opts->machine_type->name);
     vm->name = g_strdup(opts->guest_name);
     vm->has_uuid = opts->has_uuid;

@@ -134,6 +134,23 @@ static bool check_cpus(Options *opts, GError **error)
     return true;
 }
 
+static bool check_cpu_model(Options *opts, GError **error)
+{
+    if (!opts->cpu) {
+        return true;
+    }
+    opts->cpu_spec = x86_cpu_spec_parse(opts->cpu, error);
+    if (!opts->cpu_spec) {
+        return opts_error(error, "cpu");
+    }
+    if (opts->cpu_spec->has_apic_id && opts->cpus > 1) {
+        tm_error_set(error, "-cpu: 'apic-id=0' cannot be the id of all %u "
+                     "vCPUs", opts->cpus);
+        return false;
+    }
+    return true;
+}
+
 static bool check_name(Options *opts, GError **error)
 {
     bool threads = true;
@@ -334,7 +351,8 @@ bool opts_check_run(Options *opts, GError **error)
 bool opts_check(Options *opts, GError **error)
 {
     if (!check_machine(opts, error) || !check_accels(opts, error) ||
-        !check_cpus(opts, error) || !opts_check_memory(opts, error)) {
+        !check_cpus(opts, error) || !check_cpu_model(opts, error) ||
+        !opts_check_memory(opts, error)) {
         return false;
     }
     if (opts->machine && !opts_unused(opts->machine, "machine", error)) {

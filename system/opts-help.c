@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "accel/accel.h"
+#include "target/i386/cpu-model.h"
 #include "util/trace.h"
 
 #define HELP_COLUMN 16 /* where the explanations begin */
@@ -152,6 +153,9 @@ char *opts_help_for(const Options *opts)
     }
     if (any_asks_help(opts->traces, "enable")) {
         return trace_help();
+    }
+    if (is_help(opts->cpu)) {
+        return x86_cpu_help();
     }
     if (is_help(opts->display)) {
         return names_help("Values of -display:\n", displays);

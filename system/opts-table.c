@@ -25,6 +25,14 @@ static const OptRow rows[] = {
       "kvm: manual-dirty-log-protect=on|off|auto (default: auto),\n"
       "dirty-log-initially-set=on|off|auto (default: auto)",
       OPT_KEYVALS, AT(accels), "accel" },
+    { "cpu", "MODEL[,+FEATURE][,-FEATURE][,FEATURE=on|off]"
+      "[,PROPERTY=VALUE...]",
+      "what the vCPUs are; 'help' lists models and features (default:\n"
+      "max, all that the host can give). What the host cannot give is\n"
+      "told and left out, or with 'enforce' an error; check=off: not\n"
+      "told. Others: vendor=, family=, model=, stepping=, model-id=,\n"
+      "kvm=off (hide KVM), apic-id=0",
+      OPT_TEXT, AT(cpu) },
     { "m", "[size=]SIZE",
       "size of the guest's RAM, in MiB unless it has a unit\n"
       "(default: that of the machine, 128 MiB for pc and q35)",

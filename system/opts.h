@@ -17,6 +17,7 @@
 #include "hw/board.h"
 #include "io/address.h"
 #include "system/hostmem.h"
+#include "target/i386/cpu-spec.h"
 #include "util/keyval.h"
 
 #define OPTS_DEFAULT_RAM_BYTES (UINT64_C(128) << 20)
@@ -48,7 +49,7 @@ typedef struct Options {
     GPtrArray *drives, *devices, *traces, *numas;   /* of KeyVal * */
     GPtrArray *qmps, *pretty_qmps, *hmps, *serials; /* of char * */
     GPtrArray *globals, *incomings;                 /* of char * */
-    char *uuid, *display, *audio, *vga;
+    char *cpu, *uuid, *display, *audio, *vga;
     char *qtest, *qtest_log, *log_path, *pidfile;
     bool paused, daemonize, no_reboot, no_shutdown;
     bool nographic, nodefaults, no_user_config;
@@ -61,6 +62,7 @@ typedef struct Options {
     const char *process_name;
     uint64_t ram_bytes;
     unsigned cpus;
+    X86CpuSpec *cpu_spec;     /* NULL: no -cpu */
     GPtrArray *accel_choices; /* of KeyVal *, at least one */
     GPtrArray *backends;      /* of OptBackend * */
     const OptBackend *ram_backend;

@@ -6,11 +6,13 @@
  *     options, /dev/kvm, capabilities   kvm-options.c kvm-ioctl.c kvm-caps.c
  *     dirty log mode                    before the first slot
  *     private pages, chips              before the first vCPU; kvm-vm.c
+ *     CPU model                         kvm-cpu.c
  *     slots, by the memory listener     kvm-slots.c
  *     vCPUs, each from its thread       kvm-vcpu.c kvm-exit.c kvm-regs.c
  */
 #include "accel/accel.h"
 
+#include "accel/kvm/kvm-cpu.h"
 #include "accel/kvm/kvm-irqchip.h"
 #include "accel/kvm/kvm-slots.h"
 #include "accel/kvm/kvm-state.h"
@@ -47,7 +49,7 @@ static void kvm_free(KvmState *kvm)
     if (kvm->msrs) {
         g_array_free(kvm->msrs, TRUE);
     }
-    g_free(kvm->cpuid);
+    kvm_cpu_done(kvm);
     g_free(kvm);
 }
 
@@ -73,7 +75,6 @@ static bool open_vm(KvmState *kvm, const KvmOptions *options, GError **error)
 
 static bool set_up(KvmState *kvm, GError **error)
 {
-    const struct kvm_cpuid_entry2 *pkru;
     const KvmDirtyOps *dirty = kvm->mode.manual ? &kvm_dirty_log_manual_ops :
         &kvm_dirty_log_ops;
 
@@ -81,12 +82,8 @@ static bool set_up(KvmState *kvm, GError **error)
                    kvm->caps.max_slots, kvm->caps.readonly_mem);
     if (!dirty->enable(&kvm->slots, error) ||
         !kvm_vm_setup(&kvm->io, &kvm->caps, error) ||
-        !kvm_cpuid_read(kvm, error) || !kvm_vcpu_signal_init(error)) {
+        !kvm_cpu_init(kvm, error) || !kvm_vcpu_signal_init(error)) {
         return false;
-    }
-    pkru = kvm_cpuid_find(kvm->cpuid, 0xd, 9);
-    if (pkru && pkru->eax && pkru->ebx + 4 <= sizeof(struct kvm_xsave)) {
-        kvm->pkru_offset = pkru->ebx;
     }
     return memory_listener_register(kvm->vm->map, &kvm->slots.listener, error);
 }
@@ -117,6 +114,7 @@ static bool kvm_init(Accel *accel, Vm *vm, GError **error)
     accel->manual_dirty_log_protect = kvm->mode.manual;
     accel->initially_all_set = kvm->mode.initially_set;
     accel->runs_guest = true;
+    accel->cpu_features = &kvm->host_features;
     vm_irq_set_sink(vm, irq_sink, kvm);
     return true;
 }

@@ -66,6 +66,7 @@ bool kvm_caps_probe(KvmIo *io, KvmCaps *caps, GError **error)
         .mp_state = ask(io, KVM_CAP_MP_STATE),
         .get_tsc_khz = ask(io, KVM_CAP_GET_TSC_KHZ),
         .tsc_control = ask(io, KVM_CAP_TSC_CONTROL),
+        .tsc_deadline = ask(io, KVM_CAP_TSC_DEADLINE_TIMER),
         .adjust_clock = ask(io, KVM_CAP_ADJUST_CLOCK),
         .kvmclock_ctrl = ask(io, KVM_CAP_KVMCLOCK_CTRL),
         .mce_banks = ask(io, KVM_CAP_MCE),

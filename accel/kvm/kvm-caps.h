@@ -22,7 +22,7 @@ typedef struct KvmCaps {
     bool immediate_exit;
     bool xsave, xcrs;
     bool debugregs, vcpu_events, mp_state;
-    bool get_tsc_khz, tsc_control;
+    bool get_tsc_khz, tsc_control, tsc_deadline;
     bool adjust_clock, kvmclock_ctrl;
     uint32_t mce_banks;
     bool set_identity_map;

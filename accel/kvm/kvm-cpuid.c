@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CPUID for the guest: what the host's KVM supports, with the leaves that
- * depend on the vCPU's number and on how many there are put right. All vCPUs
- * are cores of one package without threads; APIC ids are their numbers.
+ * CPUID from and to the kernel, with the leaves that depend on the vCPU's
+ * number and on how many there are put right. All vCPUs are cores of one
+ * package without threads; APIC ids are their numbers.
  */
-#include "accel/kvm/kvm-vcpu.h"
+#include "accel/kvm/kvm-cpu.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "system/vm.h"
+#include "target/i386/cpu-plan.h"
 #include "util/error.h"
+
+#define VENDOR_AUTH 0x68747541 /* "Auth", of AuthenticAMD */
+#define CMP_LEGACY (1u << 1)
 
 /* KVM knows some 50 entries; the kernel refuses more than 256. */
 #define FIRST_ENTRIES 64
@@ -25,38 +29,54 @@ static struct kvm_cpuid2 *cpuid_new(uint32_t nent)
     return cpuid;
 }
 
-bool kvm_cpuid_read(KvmState *kvm, GError **error)
+/* The kernel's form into the neutral one. */
+static GArray *to_entries(const struct kvm_cpuid2 *list)
 {
+    GArray *cpuid = g_array_new(FALSE, FALSE, sizeof(X86CpuidEntry));
+
+    for (uint32_t i = 0; i < list->nent; i++) {
+        const struct kvm_cpuid_entry2 *k = &list->entries[i];
+        X86CpuidEntry e = {
+            .leaf = k->function,
+            .subleaf = k->index,
+            .indexed = k->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+            .reg = { k->eax, k->ebx, k->ecx, k->edx },
+        };
+
+        g_array_append_val(cpuid, e);
+    }
+    return cpuid;
+}
+
+static void from_entry(struct kvm_cpuid_entry2 *k, const X86CpuidEntry *e)
+{
+    *k = (struct kvm_cpuid_entry2) {
+        .function = e->leaf,
+        .index = e->subleaf,
+        .flags = e->indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
+        .eax = e->reg[X86_EAX], .ebx = e->reg[X86_EBX],
+        .ecx = e->reg[X86_ECX], .edx = e->reg[X86_EDX],
+    };
+}
+
+GArray *kvm_cpuid_fetch(KvmIo *io, int vcpu_fd, unsigned long request,
+                        const char *what, GError **error)
+{
+    g_autofree struct kvm_cpuid2 *list = NULL;
     int r = -E2BIG;
 
     for (uint32_t n = FIRST_ENTRIES; r == -E2BIG && n <= MAX_ENTRIES; n *= 2) {
-        g_free(kvm->cpuid);
-        kvm->cpuid = cpuid_new(n);
-        r = kvm_sys(&kvm->io, KVM_GET_SUPPORTED_CPUID, kvm->cpuid);
+        g_free(list);
+        list = cpuid_new(n);
+        r = vcpu_fd < 0 ? kvm_sys(io, request, list) :
+            kvm_vcpu(io, vcpu_fd, request, list);
     }
     if (r < 0) {
-        g_clear_pointer(&kvm->cpuid, g_free);
-        tm_error_set_errno(error, r, "cannot learn the host's CPUID "
-                           "(KVM_GET_SUPPORTED_CPUID)");
-        return false;
+        tm_error_set_errno(error, r, "cannot learn what CPUID the host can "
+                           "give (%s)", what);
+        return NULL;
     }
-    return true;
-}
-
-const struct kvm_cpuid_entry2 *kvm_cpuid_find(const struct kvm_cpuid2 *cpuid,
-                                              uint32_t function,
-                                              uint32_t index)
-{
-    for (uint32_t i = 0; i < cpuid->nent; i++) {
-        const struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
-
-        if (e->function == function &&
-            (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) ||
-             e->index == index)) {
-            return e;
-        }
-    }
-    return NULL;
+    return to_entries(list);
 }
 
 /* How many bits hold numbers up to @n - 1. */
@@ -135,36 +155,55 @@ static void fix_entry(struct kvm_cpuid_entry2 *e, unsigned id, unsigned n)
     }
 }
 
-/* The kernel lists subleaf 0 of a topology leaf only; the guest needs two. */
-static void add_core_level(struct kvm_cpuid2 *cpuid, uint32_t function)
+/* AMD's guests take several logical processors for threads of one core unless
+ * this says that they are cores. */
+static void fix_amd_cores(struct kvm_cpuid2 *list, unsigned n)
 {
-    struct kvm_cpuid_entry2 *e = &cpuid->entries[cpuid->nent];
-    const struct kvm_cpuid_entry2 *zero = kvm_cpuid_find(cpuid, function, 0);
+    bool amd = false;
 
-    if (!zero || (kvm_cpuid_find(cpuid, function, 1) != zero &&
-                  kvm_cpuid_find(cpuid, function, 1))) {
-        return;
+    for (uint32_t i = 0; i < list->nent; i++) {
+        struct kvm_cpuid_entry2 *e = &list->entries[i];
+
+        amd |= e->function == 0 && e->ebx == VENDOR_AUTH;
     }
-    *e = (struct kvm_cpuid_entry2) {
-        .function = function, .index = 1,
-        .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
-    };
-    cpuid->nent++;
+    for (uint32_t i = 0; i < list->nent; i++) {
+        struct kvm_cpuid_entry2 *e = &list->entries[i];
+
+        if (amd && n > 1 && e->function == X86_CPUID_EXT + 1) {
+            e->ecx |= CMP_LEGACY;
+        }
+    }
 }
 
-bool kvm_cpuid_set(KvmVcpu *kv, GError **error)
+/* The kernel lists subleaf 0 of a topology leaf only; the guest needs two. */
+static void add_core_level(struct kvm_cpuid2 *list, const GArray *cpuid,
+                           uint32_t leaf)
 {
-    const struct kvm_cpuid2 *host = kv->kvm->cpuid;
-    g_autofree struct kvm_cpuid2 *cpuid = cpuid_new(host->nent + 2);
-    unsigned n = MAX(kv->kvm->vm->vcpus->len, kv->vcpu->index + 1);
+    const X86CpuidEntry *second = x86_cpuid_find(cpuid, leaf, 1);
 
-    memcpy(cpuid->entries, host->entries,
-           host->nent * sizeof(host->entries[0]));
-    cpuid->nent = host->nent;
-    add_core_level(cpuid, 0xb);
-    add_core_level(cpuid, 0x1f);
-    for (uint32_t i = 0; i < cpuid->nent; i++) {
-        fix_entry(&cpuid->entries[i], kv->vcpu->index, n);
+    if (x86_cpuid_find(cpuid, leaf, 0) && !(second && second->indexed)) {
+        list->entries[list->nent++] = (struct kvm_cpuid_entry2) {
+            .function = leaf, .index = 1,
+            .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+        };
     }
-    return kvm_vcpu_ioctl(kv, KVM_SET_CPUID2, cpuid, "KVM_SET_CPUID2", error);
+}
+
+bool kvm_cpuid_set(KvmVcpu *kv, const GArray *cpuid, GError **error)
+{
+    g_autofree struct kvm_cpuid2 *list = cpuid_new(cpuid->len + 2);
+    unsigned n = MAX(kv->kvm->vm->n_vcpus, kv->vcpu->index + 1);
+
+    for (guint i = 0; i < cpuid->len; i++) {
+        from_entry(&list->entries[i],
+                   &g_array_index(cpuid, X86CpuidEntry, i));
+    }
+    list->nent = cpuid->len;
+    add_core_level(list, cpuid, 0xb);
+    add_core_level(list, cpuid, 0x1f);
+    for (uint32_t i = 0; i < list->nent; i++) {
+        fix_entry(&list->entries[i], kv->vcpu->index, n);
+    }
+    fix_amd_cores(list, n);
+    return kvm_vcpu_ioctl(kv, KVM_SET_CPUID2, list, "KVM_SET_CPUID2", error);
 }

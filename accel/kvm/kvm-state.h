@@ -17,6 +17,7 @@
 #include "accel/kvm/kvm-ioctl.h"
 #include "accel/kvm/kvm-options.h"
 #include "accel/kvm/kvm-slots.h"
+#include "target/i386/cpu-features.h"
 
 typedef struct Vm Vm;
 typedef struct KvmIrqchip KvmIrqchip; /* kvm-irqchip.h */
@@ -28,7 +29,9 @@ typedef struct KvmState {
     KvmCaps caps;
     KvmLogMode mode;
     KvmSlots slots;
-    struct kvm_cpuid2 *cpuid; /* what the host supports */
+    GArray *cpuid;            /* of X86CpuidEntry: the guest's, but for what
+                                 differs from vCPU to vCPU */
+    X86FeatureSet host_features; /* that a vCPU can have */
     uint32_t pkru_offset;     /* in the XSAVE area; 0: none */
     GArray *msrs;             /* of uint32_t: MSRs that can be read and set */
     GPtrArray *vcpus;         /* of KvmVcpu *, in order of creation */

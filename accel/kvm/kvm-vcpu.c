@@ -33,6 +33,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "accel/kvm/kvm-cpu.h"
 #include "accel/kvm/kvm-irqchip.h"
 #include "system/vm.h"
 #include "target/i386/cpu-state.h"
@@ -128,7 +129,7 @@ static bool first_state(KvmVcpu *kv, GError **error)
 
 static bool make_vcpu(KvmVcpu *kv, GError **error)
 {
-    return open_vcpu(kv, error) && kvm_cpuid_set(kv, error) &&
+    return open_vcpu(kv, error) && kvm_cpu_setup(kv, error) &&
         kvm_mce_setup(kv, error) && first_state(kv, error) &&
         kvm_irqchip_add_vcpu(kv, error);
 }

@@ -53,21 +53,6 @@ KvmAction kvm_exit_handle(KvmVcpu *kv);
  *  Context: the vCPU's thread, no lock. */
 void kvm_exit_fail(KvmVcpu *kv, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
-/* CPUID: the host's own, passed through. */
-
-/** kvm_cpuid_read() - what the host supports, into kvm->cpuid
- *  Context: start-up. Errors: the ioctl failed. */
-bool kvm_cpuid_read(KvmState *kvm, GError **error);
-
-/** kvm_cpuid_set() - give it to a vCPU, with its own number and the number of
- *  vCPUs put in. Errors: the ioctl failed. */
-bool kvm_cpuid_set(KvmVcpu *kv, GError **error);
-
-/** kvm_cpuid_find() - an entry of @cpuid, or NULL. */
-const struct kvm_cpuid_entry2 *kvm_cpuid_find(const struct kvm_cpuid2 *cpuid,
-                                              uint32_t function,
-                                              uint32_t index);
-
 /* MSRs: kvm-msrs.c. */
 
 /** kvm_mce_setup() - machine-check banks, as many as the stream carries.

@@ -8,6 +8,7 @@
 #include "accel/accel.h"
 
 #include "system/vm.h"
+#include "target/i386/cpu-spec.h"
 #include "target/i386/cpu-state.h"
 #include "target/i386/x86-bits.h"
 #include "util/error.h"
@@ -42,6 +43,11 @@ static bool qtest_init(Accel *accel, Vm *vm, GError **error)
             accel->options_refused = true;
             return false;
         }
+    }
+    if (vm->cpu && vm->cpu->hv_evmcs) {
+        tm_error_set(error, "-cpu: 'hv-evmcs' needs KVM");
+        accel->options_refused = true;
+        return false;
     }
     accel->opaque = g_ptr_array_new_with_free_func(qtest_cpu_free);
     accel->close = qtest_close;

@@ -152,6 +152,7 @@ static void tcg_close(Accel *accel)
 static bool tcg_init(Accel *accel, Vm *vm, GError **error)
 {
     TcgAccel *tcg;
+    int model;
 
     if (accel->options) {
         keyval_get_str(accel->options, "accel");
@@ -160,8 +161,13 @@ static bool tcg_init(Accel *accel, Vm *vm, GError **error)
             return false;
         }
     }
+    if (!tcg_cpu_choose(vm->cpu, &model, error)) {
+        accel->options_refused = true;
+        return false;
+    }
     tcg = g_new0(TcgAccel, 1);
     tcg->vm = vm;
+    tcg->model = model;
     tcg->regions = g_ptr_array_new_with_free_func(tcg_region_free);
     tcg->listener.ops = &tcg_listener_ops;
     tcg->listener.name = "tcg";
@@ -174,6 +180,7 @@ static bool tcg_init(Accel *accel, Vm *vm, GError **error)
     accel->close = tcg_close;
     accel->dirty_mode = "software";
     accel->runs_guest = true;
+    accel->cpu_models = tcg_cpu_models();
     return true;
 }
 

@@ -167,6 +167,16 @@ static bool open_uc(uc_engine **ret, GError **error)
                      "open the Unicorn library", error);
 }
 
+/* Must come before anything that makes the library build its CPU. */
+static bool set_model(TcgCpu *cpu, GError **error)
+{
+    int model = cpu->tcg->model;
+
+    return model == TCG_MODEL_DEFAULT ||
+        tcg_check(uc_ctl_set_cpu_model(cpu->uc, model), "choose a CPU model",
+                  error);
+}
+
 static bool find_layout_once(TcgCpu *cpu, GError **error)
 {
     uc_engine *uc;
@@ -189,7 +199,7 @@ bool tcg_engine_open(TcgCpu *cpu, GError **error)
     if (!find_layout_once(cpu, error) || !open_uc(&cpu->uc, error)) {
         return false;
     }
-    if (!map_ram(cpu, error)) {
+    if (!set_model(cpu, error) || !map_ram(cpu, error)) {
         tcg_engine_close(cpu);
         return false;
     }

@@ -5,6 +5,7 @@
  *   tcg-accel.c   the door: init, the memory listener, the vCPU's making
  *   tcg-run.c     entering the engine, leaving it, port and memory I/O
  *   tcg-dirty.c   which pages the guest has written
+ *   tcg-cpu.c     CPU models
  *   tcg-engine.c  making an engine: memory, hooks, where its registers lie
  *   tcg-load.c    registers into a new engine
  *   tcg-save.c    registers out of it
@@ -22,6 +23,7 @@
 
 #include "accel/accel-ops.h"
 #include "system/memory-listener.h"
+#include "target/i386/cpu-spec.h"
 #include "target/i386/cpu-state.h"
 
 /* A window of guest memory. All of it is protected by the big lock; the bits
@@ -39,6 +41,7 @@ typedef struct TcgLayout {
 } TcgLayout;
 
 #define TCG_SEGMENT_STRIDE 24
+#define TCG_MODEL_DEFAULT (-1)
 
 typedef struct TcgCpu TcgCpu;
 
@@ -54,6 +57,7 @@ typedef struct TcgAccel {
     GPtrArray *regions;  /* of TcgRegion *, by address, owned */
     unsigned logging;    /* how many regions are being logged */
     TcgCpu *cpu;         /* the only one, or NULL; owned */
+    int model;           /* UC_CPU_X86_*, or TCG_MODEL_DEFAULT */
 } TcgAccel;
 
 struct TcgCpu {
@@ -87,6 +91,16 @@ TcgRegion *tcg_region_find(TcgAccel *tcg, uint64_t gpa);
  *  Context: the vCPU is out of the engine. Errors: the library's; there is no
  *  engine then. */
 bool tcg_remap_now(TcgCpu *cpu, GError **error);
+
+/* tcg-cpu.c */
+
+/** tcg_cpu_models() - the models of -cpu that the library has, and "max", its
+ *  own default; ended by NULL */
+const char *const *tcg_cpu_models(void);
+/** tcg_cpu_choose() - the library's number of a model
+ *  @spec: NULL for the default
+ *  Errors: it has no such model, or is to change one. */
+bool tcg_cpu_choose(const X86CpuSpec *spec, int *ret, GError **error);
 
 /* tcg-engine.c */
 

@@ -14,6 +14,7 @@
 
 typedef struct Accel Accel;
 typedef struct Vm Vm;
+typedef struct X86FeatureSet X86FeatureSet; /* target/i386/cpu-features.h */
 
 typedef enum VcpuExit {
     VCPU_EXIT_AGAIN,    /* kicked, or an exit that was dealt with: go on */
@@ -24,7 +25,8 @@ typedef enum VcpuExit {
 typedef struct AccelOps {
     /**
      * Open the accelerator for @vm: registers its memory listener, interrupt
-     * sink and device state. Reads its options from @accel->options.
+     * sink and device state. Reads its options from @accel->options, and from
+     * @vm->cpu what its vCPUs are to be.
      * Context: start-up, big lock; no vCPU, no memory yet.
      * Errors:  unavailable, or an option is wrong; @vm is unchanged.
      */
@@ -62,6 +64,10 @@ struct Accel {
     bool manual_dirty_log_protect;
     bool initially_all_set;
     bool runs_guest;               /* false for qtest */
+    const char *const *cpu_models; /* the models of -cpu that it can do, ended
+                                      by NULL; NULL: all there are */
+    const X86FeatureSet *cpu_features; /* what a vCPU can have; NULL: not
+                                          known */
 };
 
 #endif

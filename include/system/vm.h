@@ -20,6 +20,7 @@
 #include "system/vm-clock.h"
 
 typedef struct Accel Accel;                 /* accel/accel-ops.h */
+typedef struct X86CpuSpec X86CpuSpec;       /* target/i386/cpu-spec.h */
 typedef struct VmStateRegistry VmStateRegistry; /* migration/vmstate.h */
 
 struct Vm {
@@ -31,7 +32,11 @@ struct Vm {
     RAMList ram;
     MemoryMap *map;
     Accel *accel;            /* NULL until accel_configure() */
+    const X86CpuSpec *cpu;   /* -cpu, the options'; NULL: not given, the vCPUs
+                                are all that the accelerator can give */
     GPtrArray *vcpus;        /* of Vcpu *, by index */
+    unsigned n_vcpus;        /* how many there will be, once the first of them
+                                is being made */
     VmStateRegistry *vmstate;
     struct Board *board;     /* hw/board.h; NULL until board_create() */
     struct VmRun *run;       /* private to system/: run state, requests, clock,

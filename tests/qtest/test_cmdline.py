@@ -13,7 +13,7 @@ import tempfile
 
 from launch import check, qmp_run, run, wait_for
 from tmlib.qmp import Qmp
-from tmlib.tap import Suite
+from tmlib.tap import Skip, Suite
 from tmlib.vm import Vm
 
 suite = Suite('/cmdline')
@@ -37,6 +37,15 @@ BAD = {
     'accel-key': (['-accel', 'qtest,foo=1'], ['-accel', 'foo']),
     'kvm-value': (['-accel', 'kvm,manual-dirty-log-protect=x'],
                   ['-accel', 'manual-dirty-log-protect', "'x'"]),
+    'cpu-empty': (['-cpu', ''], ['-cpu', 'no CPU model']),
+    'cpu-model': (['-cpu', 'nosuch'], ['-cpu', "'nosuch'", '-cpu help']),
+    'cpu-feature': (['-cpu', 'Haswell,+nosuch'], ['-cpu', "'nosuch'"]),
+    'cpu-value': (['-cpu', 'Haswell,avx=2'], ['-cpu', "'avx'", "'2'"]),
+    'cpu-item': (['-cpu', 'Haswell,,+avx'], ['-cpu', 'name']),
+    'cpu-contradiction': (['-cpu', 'host,+avx,-avx'], ['-cpu', 'both']),
+    'cpu-apic-id': (['-cpu', 'qemu64,apic-id=1'], ['-cpu', 'apic-id=1']),
+    'cpu-evmcs-without-kvm': (['-cpu', 'max,hv-evmcs'],
+                              ['-cpu', "'hv-evmcs'"]),
     'size': (['-m', '12X'], ['-m', '12X']),
     'smp': (['-smp', '1000000'], ['-smp', '1000000']),
     'object': (['-object', 'nosuch,id=x'], ['-object', 'nosuch']),
@@ -117,7 +126,7 @@ for name, (bad_args, bad_words) in BAD.items():
 def answers_help():
     status, out, err = run(suite.options.binary, '-help')
     check((status, err), (0, ''))
-    for option in ['machine', 'accel', 'm', 'smp', 'object', 'drive',
+    for option in ['machine', 'accel', 'cpu', 'm', 'smp', 'object', 'drive',
                    'device', 'serial', 'chardev', 'mon', 'qmp', 'monitor',
                    'qtest', 'qtest-log', 'incoming', 'S', 'name', 'uuid',
                    'display', 'audio', 'vga', 'nodefaults', 'global', 'trace',
@@ -138,6 +147,8 @@ def answers_version():
 def answers_lists():
     for args, word in [(['-machine', 'help'], 'pc-q35-10.0'),
                        (['-M', '?'], 'none'), (['-accel', 'help'], 'kvm'),
+                       (['-cpu', 'help'], 'Skylake-Server'),
+                       (['-cpu', '?'], 'tsc-deadline'),
                        (['-device', 'help'], 'ide-hd'),
                        (['-device', 'ide-hd,help'], 'cyls'),
                        (['-chardev', 'help'], 'socket'),
@@ -205,6 +216,59 @@ def machine_none():
     check(values[3], [])
     check({'kvm-accel', 'qtest-accel'} <= {t['name'] for t in values[4]}, True)
     check({t['parent'] for t in values[4]}, {'accel'})
+
+
+def cpu_models():
+    """The models that -cpu help lists, in its order."""
+    status, out, _ = run(suite.options.binary, '-cpu', 'help')
+    check(status, 0, 'exit status')
+    lines = out.split('Features:')[0].splitlines()[1:]
+    return [line.split()[0] for line in lines]
+
+
+@suite.test('made/cpu-models-without-a-guest')
+def cpu_models_qtest():
+    """Where no guest runs every known model will do."""
+    models = cpu_models()
+    check({'host', 'max', 'qemu64', 'Haswell', 'EPYC-Milan'} <= set(models),
+          True, models)
+    for model in models:
+        answers = qmp_run(suite.options.binary,
+                          ['-accel', 'qtest', '-cpu', model, '-smp', '2'],
+                          ['query-cpus-fast'])
+        check(len(answers[0]['return']), 2, model)
+    answers = qmp_run(suite.options.binary,
+                      ['-accel', 'qtest', '-machine', 'none', '-cpu',
+                       'qemu64,apic-id=0'], ['query-cpus-fast'])
+    check(answers[0]['return'], [])
+
+
+@suite.test('made/cpu-models-of-the-software-cpu')
+def cpu_models_tcg():
+    """It has some models whole; a change to one is refused by name."""
+    _, names, _ = run(suite.options.binary, '-accel', 'help')
+    if 'tcg' not in names.split():
+        raise Skip('built without the software CPU')
+    known = []
+    for model in cpu_models():
+        with tempfile.TemporaryDirectory() as cwd:
+            status, _, err = run(suite.options.binary, '-accel', 'tcg', '-cpu',
+                                 model, '-machine', 'none', '-daemonize',
+                                 '-pidfile', 'pid', cwd=cwd)
+            if status == 0:
+                known.append(model)
+                with open(os.path.join(cwd, 'pid')) as f:
+                    os.kill(int(f.read()), signal.SIGTERM)
+            else:
+                check((status, err.count('\n')), (1, 1), err)
+                check("'%s'" % model in err and '-cpu' in err, True, err)
+    check({'max', 'qemu64', 'Haswell', 'EPYC'} <= set(known), True, known)
+    check({'host', 'base', 'EPYC-Milan'} & set(known), set(), known)
+    for change in ['+avx', '-sse3', 'check', 'enforce', 'kvm=off',
+                   'hv-evmcs', 'family=6']:
+        status, _, err = run(suite.options.binary, '-accel', 'tcg', '-cpu',
+                             'qemu64,' + change)
+        check((status, "'%s'" % change.split('=')[0] in err), (1, True), err)
 
 
 @suite.test('made/serial-is-there-before-qmp')

@@ -236,6 +236,8 @@ OPTIONS = {
                  'memory-backend=m', 'memory-backend=', 'help'],
     '-accel': ['qtest', 'nosuch', 'kvm,x=1', 'qtest,', ',', 'tcg,a'],
     '-m': ['16M', '1', '5k', '0x10', 'size=16M', '4096T'],
+    '-cpu': ['host', 'max,+avx,-sse4.2', 'Haswell,enforce', 'help', '',
+             'qemu64,apic-id=0', 'EPYC,model-id=a,,b,family=6', ',', '+avx'],
     '-smp': ['1', '4', 'cpus=2', '256', '99999999999999999999'],
     '-object': ['memory-backend-ram,id=m,size=16M',
                 'memory-backend-memfd,id=m,size=1M,prealloc=on',

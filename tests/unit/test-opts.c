@@ -56,7 +56,14 @@ static void test_bad_lines_are_refused_by_name(void)
         { "--foo", "--foo|unknown option" },
         { "-", "unknown option" },
         { "disk.img", "disk.img|no option" },
-        { "-cpu host", "-cpu|unknown option" },
+        { "-cpu", "-cpu|argument is missing" },
+        { "-cpu ", "-cpu|no CPU model" },
+        { "-cpu nosuch", "-cpu|'nosuch'" },
+        { "-cpu host,+nosuch", "-cpu|'nosuch'" },
+        { "-cpu host,avx=x", "-cpu|'avx'" },
+        { "-cpu host,+avx,-avx", "-cpu|'avx'|both" },
+        { "-cpu host,,+avx", "-cpu|name" },
+        { "-smp 2 -cpu qemu64,apic-id=0", "-cpu|apic-id=0|2" },
         { "-no-such", "-no-such|unknown" },
         { "-m", "-m|argument is missing" },
         { "-S -m", "-m|argument is missing" },
@@ -177,6 +184,18 @@ static void test_nothing_given_gives_defaults(void)
     g_assert_false(opts->has_uuid);
     g_assert_null(opts->incoming);
     g_assert_cmpuint(opts->monitors->len, ==, 0);
+}
+
+static void test_last_cpu_counts(void)
+{
+    g_autoptr(Options) none = good("");
+    g_autoptr(Options) last = good("-cpu nosuch -cpu Haswell,+avx512f");
+    g_autoptr(Options) board = good("-machine none -cpu qemu64,apic-id=0");
+
+    g_assert_null(none->cpu_spec);
+    g_assert_cmpstr(last->cpu_spec->model->name, ==, "Haswell");
+    g_assert_true(x86_features_has(&last->cpu_spec->plus, "avx512f"));
+    g_assert_true(board->cpu_spec->has_apic_id);
 }
 
 static void test_machine_merges_and_takes_a_comma(void)
@@ -389,6 +408,7 @@ int main(int argc, char **argv)
     T("good/machine-none-is-empty", test_machine_none_is_empty);
     T("good/accels-keep-order", test_accels_keep_their_order);
     T("good/clients-line", test_the_clients_line_is_understood);
+    T("good/last-cpu-counts", test_last_cpu_counts);
     T("good/last-text-counts", test_last_text_counts_lists_grow);
     T("help/names-every-option", test_help_names_every_option);
     T("help/fits-a-terminal", test_help_fits_a_terminal);
@@ -399,3 +419,4 @@ int main(int argc, char **argv)
     g_free(image);
     return status;
 }
+

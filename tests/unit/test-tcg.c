@@ -12,6 +12,7 @@
 #include "system/dirty-sync.h"
 #include "system/guest-access.h"
 #include "system/vm.h"
+#include "target/i386/cpu-spec.h"
 #include "target/i386/cpu-state.h"
 #include "tests/guest/guest-sectors.h"
 
@@ -74,7 +75,7 @@ static void patch_small(uint8_t *sector)
     put32(sector, P_COLD_END, END);
 }
 
-static Machine *machine_new(void)
+static Machine *machine_with_cpu(const X86CpuSpec *cpu)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) choices = g_ptr_array_new();
@@ -83,6 +84,7 @@ static Machine *machine_new(void)
 
     g_assert_no_error(error);
     m->vm = vm_new();
+    m->vm->cpu = cpu;
     big_lock_attach_main_loop();
     g_ptr_array_add(choices, tcg);
     g_assert_true(accel_configure(m->vm, choices, NULL, &error));
@@ -101,6 +103,11 @@ static Machine *machine_new(void)
     g_assert_true(cpus_create(m->vm, 1, &error));
     m->vm->accel->options = NULL; /* @tcg ends here */
     return m;
+}
+
+static Machine *machine_new(void)
+{
+    return machine_with_cpu(NULL);
 }
 
 static void machine_free(Machine *m)
@@ -652,6 +659,103 @@ static void test_load_random_registers_do_no_harm(void)
     x86_cpu_state_free(good);
 }
 
+/* Signature to 0x600, the first 16 letters of the model's id to 0x604. */
+static const uint8_t tell_cpuid[512] = {
+    0x66, 0xb8, 0x01, 0x00, 0x00, 0x00,  /* mov eax,1 */
+    0x0f, 0xa2,                          /* cpuid */
+    0x66, 0xa3, 0x00, 0x06,              /* mov [0x600],eax */
+    0x66, 0xb8, 0x02, 0x00, 0x00, 0x80,  /* mov eax,0x80000002 */
+    0x0f, 0xa2,
+    0x66, 0xa3, 0x04, 0x06,              /* mov [0x604],eax */
+    0x66, 0x89, 0x1e, 0x08, 0x06,        /* mov [0x608],ebx */
+    0x66, 0x89, 0x0e, 0x0c, 0x06,        /* mov [0x60c],ecx */
+    0x66, 0x89, 0x16, 0x10, 0x06,        /* mov [0x610],edx */
+    0xf4,                                /* hlt */
+};
+
+static uint32_t signature(const X86CpuModel *model)
+{
+    unsigned base = MIN(model->family, 15);
+
+    return (model->family - base) << 20 | (model->model >> 4) << 16 |
+        base << 8 | (model->model & 15) << 4 | model->stepping;
+}
+
+/* The guest finds the CPU that was asked for. */
+static void test_cpu_is_the_model_asked_for(void)
+{
+    static const char *const names[] = { "kvm64", "Nehalem", "Haswell",
+        "Skylake-Server", "EPYC" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(X86CpuSpec) spec = x86_cpu_spec_parse(names[i], NULL);
+        Machine *m = machine_with_cpu(spec);
+        uint32_t seen;
+        char id[17];
+
+        machine_boot(m, tell_cpuid);
+        machine_run_to_halt(m);
+        memcpy(&seen, m->ram->host + 0x600, 4);
+        g_strlcpy(id, (const char *)m->ram->host + 0x604, sizeof(id));
+        g_test_message("%s: %x '%s'", names[i], seen, id);
+        g_assert_cmphex(seen, ==, signature(spec->model));
+        g_assert_true(g_str_has_prefix(spec->model->model_id, id));
+        g_assert_cmpuint(strlen(id), >, 8);
+        machine_free(m);
+    }
+}
+
+/* Without -cpu and with "max" it is the same one. */
+static void test_cpu_max_is_the_default(void)
+{
+    g_autoptr(X86CpuSpec) max = x86_cpu_spec_parse("max", NULL);
+    uint32_t seen[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        Machine *m = machine_with_cpu(i ? max : NULL);
+
+        machine_boot(m, tell_cpuid);
+        machine_run_to_halt(m);
+        memcpy(&seen[i], m->ram->host + 0x600, 4);
+        machine_free(m);
+    }
+    g_assert_cmphex(seen[0], ==, seen[1]);
+    g_assert_cmphex(seen[0], !=, 0);
+}
+
+static void test_cpu_others_are_refused_by_name(void)
+{
+    static const struct {
+        const char *text, *word;
+    } table[] = {
+        { "host", "'host'" }, { "base", "'base'" },
+        { "EPYC-Milan", "'EPYC-Milan'" },
+        { "Haswell-noTSX", "'Haswell-noTSX'" },
+        { "qemu64,+avx", "'+avx'" }, { "max,-sse3", "'-sse3'" },
+        { "max,check", "'check'" }, { "max,enforce", "'enforce'" },
+        { "qemu64,kvm=off", "'kvm'" }, { "qemu64,hv-evmcs", "'hv-evmcs'" },
+        { "qemu64,family=6", "'family'" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {
+        g_autoptr(X86CpuSpec) spec = x86_cpu_spec_parse(table[i].text, NULL);
+        g_autoptr(GPtrArray) choices = g_ptr_array_new();
+        g_autoptr(KeyVal) tcg = keyval_parse("tcg", "accel", NULL);
+        g_autoptr(GError) error = NULL;
+        Vm *vm = vm_new();
+
+        g_assert_nonnull(spec);
+        big_lock();
+        vm->cpu = spec;
+        g_ptr_array_add(choices, tcg);
+        g_assert_false(accel_configure(vm, choices, NULL, &error));
+        g_assert_nonnull(strstr(error->message, "-cpu"));
+        g_assert_nonnull(strstr(error->message, table[i].word));
+        vm_free(vm);
+        big_unlock();
+    }
+}
+
 static void test_create_second_cpu_is_refused(void)
 {
     g_autoptr(GError) error = NULL;
@@ -713,6 +817,12 @@ int main(int argc, char **argv)
     g_test_add_func("/tcg/load/refuses", test_load_refuses_what_it_cannot_do);
     g_test_add_func("/tcg/load/random",
                     test_load_random_registers_do_no_harm);
+    g_test_add_func("/tcg/cpu/is-the-model-asked-for",
+                    test_cpu_is_the_model_asked_for);
+    g_test_add_func("/tcg/cpu/max-is-the-default",
+                    test_cpu_max_is_the_default);
+    g_test_add_func("/tcg/cpu/others-are-refused-by-name",
+                    test_cpu_others_are_refused_by_name);
     g_test_add_func("/tcg/create/one-cpu", test_create_second_cpu_is_refused);
     g_test_add_func("/tcg/init/unknown-option",
                     test_init_refuses_unknown_option);

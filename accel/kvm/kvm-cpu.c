@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The CPU model on KVM. What the kernel lists as supported is the host's
+ * half; -cpu is the wish; target/i386/cpu-plan.h makes the guest's CPUID of
+ * both. Once per machine; each vCPU gets a copy with its own numbers in it.
+ */
+#include "accel/kvm/kvm-cpu.h"
+
+#include "system/vm.h"
+#include "target/i386/cpu-plan.h"
+#include "target/i386/cpu-state.h"
+#include "util/error.h"
+
+#define PKRU_COMPONENT 9
+
+/* What KVM gives a guest without listing it: older kernels leave out the bit
+ * that says "hypervisor", and all of them a timer of the local APIC that
+ * depends on where the APIC is. */
+static void add_unlisted(const KvmState *kvm, X86FeatureSet *host)
+{
+    X86FeatureSet more;
+
+    x86_features_parse(kvm->caps.tsc_deadline ? "hypervisor tsc-deadline" :
+                       "hypervisor", &more);
+    x86_features_add(host, &more);
+}
+
+/* Tell of what is missing, or refuse to go on without. */
+static bool judge_plan(KvmState *kvm, const X86CpuSpec *spec,
+                       const X86CpuPlan *plan, GError **error)
+{
+    g_autofree char *names = x86_cpu_plan_missing_text(plan);
+    g_autofree char *line = NULL;
+
+    if (!*names || spec->check == X86_CPU_CHECK_OFF) {
+        return true;
+    }
+    if (spec->check == X86_CPU_CHECK_ENFORCE) {
+        tm_error_set(error, "-cpu %s,enforce: this host cannot give the guest "
+                     "%s", spec->model->name, names);
+        kvm->accel->options_refused = true;
+        return false;
+    }
+    line = g_strdup_printf("-cpu %s: this host cannot give the guest %s; it "
+                           "goes without", spec->model->name, names);
+    if (kvm->accel->report) {
+        kvm->accel->report(line);
+    }
+    return true;
+}
+
+static void find_pkru(KvmState *kvm)
+{
+    const X86CpuidEntry *e = x86_cpuid_find(kvm->cpuid, 0xd, PKRU_COMPONENT);
+
+    if (e && e->reg[X86_EAX] &&
+        e->reg[X86_EBX] + 4 <= sizeof(struct kvm_xsave)) {
+        kvm->pkru_offset = e->reg[X86_EBX];
+    }
+}
+
+static bool plan_cpu(KvmState *kvm, const X86CpuSpec *spec,
+                     const GArray *host, GError **error)
+{
+    X86CpuPlan plan;
+
+    if (spec->hv_evmcs) {
+        tm_error_set(error, "-cpu: 'hv-evmcs' is not supported");
+        kvm->accel->options_refused = true;
+        return false;
+    }
+    x86_cpu_plan(spec, &kvm->host_features, &plan);
+    if (!judge_plan(kvm, spec, &plan, error)) {
+        return false;
+    }
+    kvm->cpuid = x86_cpuid_build(spec, &plan, host);
+    find_pkru(kvm);
+    return true;
+}
+
+bool kvm_cpu_init(KvmState *kvm, GError **error)
+{
+    g_autoptr(GArray) host = kvm_cpuid_fetch(&kvm->io, -1,
+        KVM_GET_SUPPORTED_CPUID, "KVM_GET_SUPPORTED_CPUID", error);
+    g_autoptr(X86CpuSpec) all = NULL;
+
+    if (!host) {
+        return false;
+    }
+    x86_cpuid_features(host, &kvm->host_features);
+    add_unlisted(kvm, &kvm->host_features);
+    if (kvm->vm->cpu) {
+        return plan_cpu(kvm, kvm->vm->cpu, host, error);
+    }
+    all = x86_cpu_spec_parse("max", error);
+    return plan_cpu(kvm, all, host, error);
+}
+
+void kvm_cpu_done(KvmState *kvm)
+{
+    g_clear_pointer(&kvm->cpuid, g_array_unref);
+}
+
+bool kvm_cpu_setup(KvmVcpu *kv, GError **error)
+{
+    return kvm_cpuid_set(kv, kv->kvm->cpuid, error);
+}
