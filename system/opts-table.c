@@ -31,7 +31,8 @@ static const OptRow rows[] = {
       "max, all that the host can give). What the host cannot give is\n"
       "told and left out, or with 'enforce' an error; check=off: not\n"
       "told. Others: vendor=, family=, model=, stepping=, model-id=,\n"
-      "kvm=off (hide KVM), apic-id=0",
+      "kvm=off (hide KVM), hv-evmcs (enlightened VMCS for nested\n"
+      "guests), apic-id=0",
       OPT_TEXT, AT(cpu) },
     { "m", "[size=]SIZE",
       "size of the guest's RAM, in MiB unless it has a unit\n"

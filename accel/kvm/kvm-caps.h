@@ -24,6 +24,8 @@ typedef struct KvmCaps {
     bool debugregs, vcpu_events, mp_state;
     bool get_tsc_khz, tsc_control, tsc_deadline;
     bool adjust_clock, kvmclock_ctrl;
+    bool msr_features;         /* feature MSRs can be asked for */
+    bool hyperv_evmcs;         /* the enlightened VMCS for nested guests */
     uint32_t mce_banks;
     bool set_identity_map;
 } KvmCaps;

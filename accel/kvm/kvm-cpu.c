@@ -6,6 +6,8 @@
  */
 #include "accel/kvm/kvm-cpu.h"
 
+#include "accel/kvm/kvm-hyperv.h"
+#include "accel/kvm/kvm-vmx.h"
 #include "system/vm.h"
 #include "target/i386/cpu-plan.h"
 #include "target/i386/cpu-state.h"
@@ -64,18 +66,20 @@ static bool plan_cpu(KvmState *kvm, const X86CpuSpec *spec,
 {
     X86CpuPlan plan;
 
-    if (spec->hv_evmcs) {
-        tm_error_set(error, "-cpu: 'hv-evmcs' is not supported");
-        kvm->accel->options_refused = true;
-        return false;
-    }
     x86_cpu_plan(spec, &kvm->host_features, &plan);
     if (!judge_plan(kvm, spec, &plan, error)) {
         return false;
     }
+    if (spec->hv_evmcs &&
+        !kvm_hyperv_check(&kvm->caps, &plan.features, error)) {
+        kvm->accel->options_refused = true;
+        return false;
+    }
+    kvm->evmcs = spec->hv_evmcs;
     kvm->cpuid = x86_cpuid_build(spec, &plan, host);
     find_pkru(kvm);
-    return true;
+    return !x86_features_has(&plan.features, "vmx") ||
+        kvm_vmx_read(kvm, error);
 }
 
 bool kvm_cpu_init(KvmState *kvm, GError **error)
@@ -99,9 +103,21 @@ bool kvm_cpu_init(KvmState *kvm, GError **error)
 void kvm_cpu_done(KvmState *kvm)
 {
     g_clear_pointer(&kvm->cpuid, g_array_unref);
+    g_clear_pointer(&kvm->vmx_msrs, g_array_unref);
 }
 
+/* The enlightened VMCS first: what the kernel says of it depends on whether
+ * it is on, and so does which capabilities it lets be set. */
 bool kvm_cpu_setup(KvmVcpu *kv, GError **error)
 {
-    return kvm_cpuid_set(kv, kv->kvm->cpuid, error);
+    KvmState *kvm = kv->kvm;
+    g_autoptr(GArray) cpuid = g_array_copy(kvm->cpuid);
+    bool perf_global_ctrl = false;
+
+    if (kvm->evmcs &&
+        !kvm_hyperv_enable(kv, cpuid, &perf_global_ctrl, error)) {
+        return false;
+    }
+    return kvm_cpuid_set(kv, cpuid, error) &&
+        kvm_vmx_set(kv, perf_global_ctrl, error);
 }

@@ -24,9 +24,10 @@ bool kvm_cpu_init(KvmState *kvm, GError **error);
 /** kvm_cpu_done() - free what kvm_cpu_init() made, if it was called. */
 void kvm_cpu_done(KvmState *kvm);
 
-/** kvm_cpu_setup() - put CPUID in force on a new vCPU
+/** kvm_cpu_setup() - put CPUID in force on a new vCPU, and with it what nested
+ *  guests can use: the enlightened VMCS, the capabilities of VMX
  *  Context: the vCPU's thread, big lock; before its registers are touched.
- *  Errors: the ioctl's. */
+ *  Errors: the ioctl's; an MSR that the kernel refused. */
 bool kvm_cpu_setup(KvmVcpu *kv, GError **error);
 
 /* kvm-cpuid.c: the kernel's form of CPUID. */

@@ -3,12 +3,14 @@
  * Model-specific registers, between the kernel and X86CpuState. Which there
  * are is asked of the kernel and tried on the first vCPU: one that cannot be
  * read and written back unchanged is not state of the guest's. Those with a
- * place in X86CpuState go there, the others into its list.
+ * place in X86CpuState go there, the others into its list. VMX's capability
+ * MSRs are a property of the vCPU and no state of it: kvm-vmx.c.
  */
 #include "accel/kvm/kvm-vcpu.h"
 
 #include <errno.h>
 
+#include "accel/kvm/kvm-vmx.h"
 #include "system/cpus.h"
 #include "target/i386/cpu-state.h"
 #include "target/i386/x86-bits.h"
@@ -128,7 +130,7 @@ static void try_msr(KvmVcpu *kv, uint32_t index)
     GArray *list = kv->kvm->msrs;
 
     if (index == MSR_OLD_WALL_CLOCK || index == MSR_OLD_SYSTEM_TIME ||
-        index == X86_MSR_APIC_BASE) {
+        index == X86_MSR_APIC_BASE || kvm_vmx_is_capability(index)) {
         return;
     }
     for (guint i = 0; i < list->len; i++) {
@@ -141,21 +143,22 @@ static void try_msr(KvmVcpu *kv, uint32_t index)
     }
 }
 
-static struct kvm_msr_list *read_index_list(KvmState *kvm, GError **error)
+struct kvm_msr_list *kvm_msrs_list(KvmIo *io, unsigned long request,
+                                   const char *what, GError **error)
 {
     struct kvm_msr_list empty = { .nmsrs = 0 };
     struct kvm_msr_list *list;
-    int r = kvm_sys(&kvm->io, KVM_GET_MSR_INDEX_LIST, &empty);
+    int r = kvm_sys(io, request, &empty);
 
     if (r < 0 && r != -E2BIG) {
-        tm_error_set_errno(error, r, "KVM_GET_MSR_INDEX_LIST failed");
+        tm_error_set_errno(error, r, "%s failed", what);
         return NULL;
     }
     list = g_malloc0(sizeof(*list) + empty.nmsrs * sizeof(list->indices[0]));
     list->nmsrs = empty.nmsrs;
-    r = kvm_sys(&kvm->io, KVM_GET_MSR_INDEX_LIST, list);
+    r = kvm_sys(io, request, list);
     if (r < 0) {
-        tm_error_set_errno(error, r, "KVM_GET_MSR_INDEX_LIST failed");
+        tm_error_set_errno(error, r, "%s failed", what);
         g_free(list);
         return NULL;
     }
@@ -167,7 +170,8 @@ static struct kvm_msr_list *read_index_list(KvmState *kvm, GError **error)
 static bool find_msrs(KvmVcpu *kv, GError **error)
 {
     KvmState *kvm = kv->kvm;
-    g_autofree struct kvm_msr_list *list = read_index_list(kvm, error);
+    g_autofree struct kvm_msr_list *list = kvm_msrs_list(
+        &kvm->io, KVM_GET_MSR_INDEX_LIST, "KVM_GET_MSR_INDEX_LIST", error);
 
     if (!list) {
         return false;
@@ -227,9 +231,8 @@ static struct kvm_msrs *block_new(KvmState *kvm)
     return block;
 }
 
-/* The kernel stops at the first it refuses and says how many came before. */
-static bool check_count(KvmVcpu *kv, const struct kvm_msrs *block, int r,
-                        const char *what, GError **error)
+bool kvm_msrs_check_count(KvmVcpu *kv, const struct kvm_msrs *block, int r,
+                          const char *what, GError **error)
 {
     if (r == (int)block->nmsrs) {
         return true;
@@ -251,7 +254,7 @@ bool kvm_msrs_get(KvmVcpu *kv, GError **error)
     g_autofree struct kvm_msrs *block = block_new(kv->kvm);
     int r = kvm_vcpu(&kv->kvm->io, kv->fd, KVM_GET_MSRS, block);
 
-    if (!check_count(kv, block, r, "KVM_GET_MSRS", error)) {
+    if (!kvm_msrs_check_count(kv, block, r, "KVM_GET_MSRS", error)) {
         return false;
     }
     for (uint32_t i = 0; i < block->nmsrs; i++) {
@@ -271,5 +274,5 @@ bool kvm_msrs_set(KvmVcpu *kv, GError **error)
             *msr_field(kv->vcpu->state, block->entries[i].index);
     }
     r = kvm_vcpu(&kv->kvm->io, kv->fd, KVM_SET_MSRS, block);
-    return check_count(kv, block, r, "KVM_SET_MSRS", error);
+    return kvm_msrs_check_count(kv, block, r, "KVM_SET_MSRS", error);
 }

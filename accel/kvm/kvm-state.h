@@ -32,6 +32,9 @@ typedef struct KvmState {
     GArray *cpuid;            /* of X86CpuidEntry: the guest's, but for what
                                  differs from vCPU to vCPU */
     X86FeatureSet host_features; /* that a vCPU can have */
+    GArray *vmx_msrs;         /* of struct kvm_msr_entry: capabilities of
+                                 nested VMX; NULL: the guest has none */
+    bool evmcs;               /* the enlightened VMCS was asked for */
     uint32_t pkru_offset;     /* in the XSAVE area; 0: none */
     GArray *msrs;             /* of uint32_t: MSRs that can be read and set */
     GPtrArray *vcpus;         /* of KvmVcpu *, in order of creation */

@@ -64,6 +64,19 @@ bool kvm_mce_setup(KvmVcpu *kv, GError **error);
  *  Context: the vCPU's thread, big lock. Errors: no memory in the kernel. */
 bool kvm_msrs_init(KvmVcpu *kv, GError **error);
 
+/** kvm_msrs_list() - the numbers that a request of /dev/kvm fills in
+ *  @request: KVM_GET_MSR_INDEX_LIST or its like, named by @what
+ *  Errors: the ioctl's. Returns: free with g_free(); NULL on error. */
+struct kvm_msr_list *kvm_msrs_list(KvmIo *io, unsigned long request,
+                                   const char *what, GError **error);
+
+/** kvm_msrs_check_count() - did an ioctl on MSRs take all of @block?
+ *  The kernel stops at the first that it refuses and returns how many came
+ *  before. @r: what it returned;  @what: "KVM_SET_MSRS"
+ *  Errors: it failed, or stopped short: the MSR is named. */
+bool kvm_msrs_check_count(KvmVcpu *kv, const struct kvm_msrs *block, int r,
+                          const char *what, GError **error);
+
 /** kvm_msrs_get(), kvm_msrs_set() - all of kvm->msrs; the kernel's count of
  *  accepted ones is checked. Errors: the first MSR refused, by number. */
 bool kvm_msrs_get(KvmVcpu *kv, GError **error);
