@@ -37,6 +37,7 @@ typedef struct Board {
     unsigned n_disks;            /* they are filled in order */
     struct { void *device; GDestroyNotify destroy; } parts[16];
     unsigned n_parts;
+    unsigned n_framebuffers;
 } Board;
 
 /** board_keep() - @device belongs to the board and ends with it. */
@@ -64,6 +65,13 @@ bool ide_create(Board *board, GError **error);
 
 /** debug_exit_create() - isa-debug-exit. Errors: ports out of range, taken. */
 bool debug_exit_create(Board *board, KeyVal *options, GError **error);
+
+/**
+ * framebuffer_create() - tidemark-fb
+ * Errors:  its memory's size, or ports out of range or taken; no memory; more
+ *          than a board takes.
+ */
+bool framebuffer_create(Board *board, KeyVal *options, GError **error);
 
 /** boot_reset_register() - load the boot sector and start the first vCPU in
  *  it, now and after every reset; to be registered last. */

@@ -42,6 +42,13 @@ static const DeviceType device_table[] = {
             { "iosize", "uint32", "number of ports (default: 2)" },
             { NULL },
         },
+    }, {
+        "tidemark-fb", framebuffer_create,
+        (const DeviceProperty[]) {
+            { "vram-size", "size", "its memory, 64K to 256M (default: 16M)" },
+            { "iobase", "uint32", "first of 64 ports (default: 1792)" },
+            { NULL },
+        },
     },
 };
 

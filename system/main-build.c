@@ -17,6 +17,7 @@
 #include "system/qtest.h"
 #include "system/vm.h"
 #include "target/i386/cpu-state.h"
+#include "ui/console.h"
 #include "util/error.h"
 #include "system/version.h"
 
@@ -35,11 +36,13 @@ static void board_config(const Options *opts, BoardConfig *config)
 static bool rehearse_board(const Options *opts, GError **error)
 {
     Vm *vm = vm_new();
+    g_autoptr(Consoles) consoles = consoles_new();
     BoardConfig config;
     bool ok;
 
     board_config(opts, &config);
     config.ram_bytes = 0; /* nothing can be wrong with it */
+    config.consoles = consoles;
     ok = board_create(vm, &config, error);
     board_destroy(vm);
     vm_free(vm);
@@ -250,6 +253,9 @@ bool machine_build(Machine *m, GError **error)
     BoardConfig config;
 
     board_config(m->opts, &config);
+    m->app.consoles = consoles_new();
+    config.consoles = m->app.consoles;
+    config.report = process_report;
     return open_chardevs(m, error) && open_serials(m, &config, error) &&
            map_backends(m, &config, error) &&
            board_create(m->app.vm, &config, error) && make_cpus(m, error) &&
@@ -291,6 +297,7 @@ void machine_done(Machine *m)
         accel_free(app->vm->accel);
         app->vm->accel = NULL;
     }
+    consoles_free(app->consoles);
     chardev_list_free(app->chardevs);
     vm_free(app->vm);
     if (app->host_mems) {

@@ -130,6 +130,21 @@ void memory_view_publish(MemoryMap *map, MemoryView *view)
     }
 }
 
+bool memory_map_has_io(MemoryMap *map, uint64_t gpa, uint64_t size)
+{
+    g_autoptr(MemoryView) view = memory_view_get(map);
+    const GArray *io = view->io[IO_SPACE_MEMORY];
+
+    for (guint i = 0; i < io->len; i++) {
+        const IoRegion *r = &g_array_index(io, IoRegion, i);
+
+        if (r->base < gpa + size && gpa < r->base + r->size) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool memory_view_find_ram(const MemoryView *view, uint64_t gpa,
                           MemorySection *ret)
 {

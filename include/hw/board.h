@@ -14,6 +14,7 @@
 
 typedef struct Vm Vm;
 typedef struct HostMem HostMem;
+typedef struct Consoles Consoles; /* ui/console.h */
 
 typedef struct MachineType {
     const char *name;        /* versioned: "pc-q35-10.0" */
@@ -48,6 +49,9 @@ typedef struct BoardConfig {
     GPtrArray *drives;            /* of DriveConfig * */
     GPtrArray *devices;           /* of KeyVal *, -device in order; implied
                                      key "driver" */
+    Consoles *consoles;           /* where displays appear */
+    void (*report)(const char *text); /* words for the user about what a guest
+                                     does wrong, any thread; NULL: none */
 } BoardConfig;
 
 /**

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 typedef struct ChardevList ChardevList;
+typedef struct Consoles Consoles;
 typedef struct FdSets FdSets;
 typedef struct MachineType MachineType;
 typedef struct Migration Migration;
@@ -21,6 +22,7 @@ typedef struct App {
     Migration *migration;
     Monitors *monitors;
     ChardevList *chardevs;
+    Consoles *consoles;
     FdSets *fdsets;
     const MachineType *machine_type;
     GPtrArray *host_mems;    /* of HostMem *, from -object, in order */

@@ -122,6 +122,14 @@ void memory_map_del(MemoryMap *map, unsigned id);
 bool memory_map_find(MemoryMap *map, uint64_t gpa, MemorySection *ret);
 
 /**
+ * memory_map_has_io() - does a device claim any of this memory?
+ * @gpa, @size: bytes; not empty, not wrapping
+ * RAM that is added there would be hidden in part.
+ * Context: big lock; changes not yet committed do not count.
+ */
+bool memory_map_has_io(MemoryMap *map, uint64_t gpa, uint64_t size);
+
+/**
  * memory_map_foreach_ram() - call @fn for every visible section in order of
  * guest address, until it returns false
  * Context: big lock.

@@ -246,7 +246,8 @@ OPTIONS = {
     '-drive': ['if=none,id=d,file=/dev/null', 'file=/dev/null,format=raw',
                'if=none,id=d,file=/dev,readonly=on', 'id=x'],
     '-device': ['ide-hd,drive=d', 'ide-hd,drive=d,cyls=0', 'isa-debug-exit',
-                'isa-debug-exit,iobase=0xffff,iosize=4', 'ide-hd,help'],
+                'isa-debug-exit,iobase=0xffff,iosize=4', 'ide-hd,help',
+                'tidemark-fb', 'tidemark-fb,vram-size=64K,iobase=0x800'],
     '-serial': ['null', 'none', 'file:ser', 'unix:nosuch', 'chardev:c'],
     '-chardev': ['null,id=c', 'file,id=f,path=file', 'socket,id=s,path=s,'
                  'server=on,wait=off', 'socket,id=t,host=::1,port=0,server,'

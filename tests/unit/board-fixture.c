@@ -34,6 +34,8 @@ BoardFixture *board_fixture_new(void)
     f->vm->accel->options = NULL;
     f->config.type = machine_type_find("pc");
     f->config.ram_bytes = 1 << 20;
+    f->consoles = consoles_new();
+    f->config.consoles = f->consoles;
     f->config.devices =
         g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free);
     f->config.drives = g_ptr_array_new_with_free_func(drive_free);
@@ -77,6 +79,7 @@ void board_fixture_free(BoardFixture *f)
     }
     cpus_destroy(f->vm);
     board_destroy(f->vm);
+    consoles_free(f->consoles);
     accel_free(f->vm->accel);
     vm_free(f->vm);
     g_ptr_array_unref(f->config.devices);
@@ -109,6 +112,11 @@ void outb(BoardFixture *f, uint16_t port, uint8_t value)
 void outw(BoardFixture *f, uint16_t port, uint16_t value)
 {
     memory_map_io_write(f->vm->map, IO_SPACE_PORT, port, value, 2);
+}
+
+void outl(BoardFixture *f, uint16_t port, uint32_t value)
+{
+    memory_map_io_write(f->vm->map, IO_SPACE_PORT, port, value, 4);
 }
 
 GBytes *board_fixture_save(BoardFixture *f, const char *name,

@@ -8,10 +8,12 @@
 
 #include "hw/board.h"
 #include "system/vm.h"
+#include "ui/console.h"
 
 typedef struct BoardFixture {
     Vm *vm;
     BoardConfig config;   /* fill in, then board_fixture_build() */
+    Consoles *consoles;
 } BoardFixture;
 
 /** board_fixture_new() - machine "pc" with 1 MiB, no device; takes the lock */
@@ -28,6 +30,7 @@ void board_fixture_free(BoardFixture *f);
 uint8_t inb(BoardFixture *f, uint16_t port);
 uint16_t inw(BoardFixture *f, uint16_t port);
 uint32_t inl(BoardFixture *f, uint16_t port);
+void outl(BoardFixture *f, uint16_t port, uint32_t value);
 void outb(BoardFixture *f, uint16_t port, uint8_t value);
 void outw(BoardFixture *f, uint16_t port, uint16_t value);
 
