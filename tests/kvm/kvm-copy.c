@@ -12,7 +12,9 @@
 #include "system/memory-listener.h"
 
 #define MIG DIRTY_CLIENT_MIGRATION
-#define CHUNK 500 /* pages; neither a power of two nor a multiple of 64 */
+/* Pages; neither a power of two nor multiples of 64. */
+#define CHUNK 5000
+#define PIECE 50
 
 KvmCopy *kvm_copy_new(Vm *vm)
 {
@@ -38,19 +40,43 @@ void kvm_copy_free(KvmCopy *c)
     g_free(c);
 }
 
-static void copy_range(KvmCopy *c, RAMBlock *b, uint8_t *bytes, uint64_t first,
-                       uint64_t n)
+static void clear_range(KvmCopy *c, RAMBlock *b, uint64_t first, uint64_t n)
 {
     g_autoptr(GError) error = NULL;
 
     memory_region_clear_dirty_bitmap(c->vm->map, b, first, n, &error);
     g_assert_no_error(error);
-    for (uint64_t page = first; page < first + n; page++) {
-        if (dirty_bitmap_take(b, MIG, page)) {
-            memcpy(bytes + page * TM_PAGE_BYTES, b->host + page * TM_PAGE_BYTES,
-                   TM_PAGE_BYTES);
-            c->taken++;
-        }
+}
+
+static void copy_piece(KvmCopy *c, RAMBlock *b, uint8_t *bytes, uint64_t first,
+                       uint64_t n)
+{
+    uint64_t word;
+    uint64_t taken = dirty_bitmap_take_range(b, MIG, first, n, &word);
+
+    if (!taken) {
+        return;
+    }
+    /*
+     * The clear was long ago. Another client's sync since then may have put
+     * pages into our bitmap that are not protected again; see
+     * clear_after_others() in ram.c.
+     */
+    clear_range(c, b, first, n);
+    c->taken += taken;
+    for (; word; word &= word - 1) {
+        uint64_t at = (first + __builtin_ctzll(word)) * TM_PAGE_BYTES;
+
+        memcpy(bytes + at, b->host + at, TM_PAGE_BYTES);
+    }
+}
+
+static void copy_chunk(KvmCopy *c, RAMBlock *b, uint8_t *bytes, uint64_t first,
+                       uint64_t n)
+{
+    clear_range(c, b, first, n);
+    for (uint64_t p = first; p < first + n; p += PIECE) {
+        copy_piece(c, b, bytes, p, MIN(PIECE, first + n - p));
     }
 }
 
@@ -66,7 +92,7 @@ uint64_t kvm_copy_round(KvmCopy *c)
         RAMBlock *b = g_ptr_array_index(c->vm->ram.blocks, i);
 
         for (uint64_t p = 0; p < b->npages; p += CHUNK) {
-            copy_range(c, b, g_ptr_array_index(c->bytes, i), p,
+            copy_chunk(c, b, g_ptr_array_index(c->bytes, i), p,
                        MIN(CHUNK, b->npages - p));
         }
     }
