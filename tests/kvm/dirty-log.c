@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See dirty-log.h: the body.
+ */
+#include "dirty-log.h"
+
+#include <linux/mman.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "util/bitmap.h"
+
+#define HUGE_PAGE (UINT64_C(2) << 20)
+#define MAX_CHUNK 200         /* pages of one clear, at most */
+#define EXACT_EVERY 8         /* iterations */
+
+const char *const dl_mode_names[DL_MODES] = {
+    "dirty-log", "clear-log", "clear-log-set",
+};
+const char *const dl_backing_names[DL_BACKINGS] = {
+    "anonymous", "thp", "memfd", "hugetlb",
+};
+const char *const dl_mutant_names[DL_MUTANTS] = {
+    "none", "clear-all-ones", "clear-after-read", "private-copy",
+    "get-not-merged", "late-stop", "neighbour", "keep-cache", "preset",
+};
+
+typedef struct Body {
+    const DlConfig *c;
+    DlMachine m;
+    DlTracker t;
+    DlStats *s;
+    uint64_t *copy;           /* of each page, what was read last */
+    uint64_t *reported;       /* bits; since the last check */
+    uint64_t *carry;          /* bits; must be reported by the next check */
+    uint64_t words[MAX_CHUNK / 64 + 1];
+    uint64_t number;          /* of the iteration */
+    uint64_t base[DL_MAX_VCPUS];  /* sync points when it began */
+    uint64_t busy_collections;    /* in it, that found a page */
+} Body;
+
+DlConfig dl_config_default(void)
+{
+    return (DlConfig) {
+        .machine = &dl_machine_model, .tracker = &dl_tracker_raw,
+        .mode = DL_CLEAR_LOG_SET, .iterations = 32, .vcpus = 2, .slots = 3,
+        .syncs = 3, .npages = 2051, .offset = UINT64_C(1) << 30,
+    };
+}
+
+void dl_fail(char **failure, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    if (!*failure) {
+        *failure = g_strdup_vprintf(format, args);
+    }
+    va_end(args);
+}
+
+void dl_stats_done(DlStats *stats)
+{
+    g_clear_pointer(&stats->failure, g_free);
+}
+
+static uint64_t page_now(Body *b, uint64_t page)
+{
+    return __atomic_load_n((uint64_t *)(b->m.memory + page * DL_PAGE),
+                           __ATOMIC_RELAXED);
+}
+
+/* ---- collecting ----------------------------------------------------------- */
+
+/* Read what is reported. The bits are in b->words. */
+static bool read_pages(Body *b, uint64_t first, uint64_t n)
+{
+    bool any = false;
+
+    b->c->tracker->take(&b->t, first, n, b->words);
+    for (uint64_t i = 0; i < n; i++) {
+        if (bitmap_test_bit(b->words, i)) {
+            b->c->machine->moment(&b->m);
+            b->copy[first + i] = page_now(b, first + i);
+            bitmap_set_bit(b->reported, first + i);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static bool collect_chunk(Body *b, uint64_t first, uint64_t n)
+{
+    bool late = b->c->mutant == DL_CLEAR_AFTER_READ;
+    bool any;
+
+    if (!late) {
+        b->c->tracker->clear(&b->t, first, n);
+    }
+    any = read_pages(b, first, n);
+    if (late) {
+        b->c->machine->moment(&b->m);
+        b->c->tracker->clear(&b->t, first, n);
+    }
+    return any;
+}
+
+/* Guests that wait may do a little more, so that some always run beside the
+ * host and yet most pages stay clean. */
+static void let_run(Body *b)
+{
+    if (g_rand_int(b->m.rand) % 4 == 0) {
+        dl_gate_allow(&b->m.gate, 1);
+    }
+    b->c->machine->moment(&b->m);
+}
+
+static void collect(Body *b)
+{
+    bool any = false;
+    uint64_t n;
+
+    b->c->tracker->fetch(&b->t);
+    for (uint64_t p = 0; p < b->c->npages; p += n) {
+        let_run(b);
+        n = 1 + g_rand_int(b->m.rand) % MAX_CHUNK;
+        n = MIN(n, b->c->npages - p);
+        any |= collect_chunk(b, p, n);
+    }
+    b->s->collections++;
+    b->busy_collections += any;
+}
+
+/* ---- checking ------------------------------------------------------------- */
+
+static void check_reported(Body *b, uint64_t page, uint64_t now,
+                           uint64_t *old)
+{
+    uint64_t number = now >> 32;
+
+    b->s->dirty++;
+    if (number > b->number) {
+        dl_fail(&b->s->failure, "page %u holds iteration %u in iteration %u",
+                (unsigned)page, (unsigned)number, (unsigned)b->number);
+    }
+    *old += number + 1 < b->number;
+}
+
+/* Guests may run: a page may differ from its copy, but not for long. */
+static void check_page(Body *b, uint64_t page, uint64_t *old)
+{
+    bool reported = bitmap_test_bit(b->reported, page);
+    uint64_t now = page_now(b, page);
+
+    if (reported) {
+        check_reported(b, page, now, old);
+    } else if (bitmap_test_bit(b->carry, page)) {
+        dl_fail(&b->s->failure, "page %u was written before iteration %u and "
+                "is not reported in it", (unsigned)page, (unsigned)b->number);
+    }
+    bitmap_clear_bit(b->carry, page);
+    if (now != b->copy[page]) {
+        bitmap_set_bit(b->carry, page);
+        b->s->carried++;
+    }
+}
+
+static void check_iteration(Body *b)
+{
+    uint64_t least = MIN(b->c->npages / 4, 16), before = b->s->dirty;
+    uint64_t old = 0, dirty;
+
+    for (uint64_t p = 0; p < b->c->npages; p++) {
+        check_page(b, p, &old);
+    }
+    dirty = b->s->dirty - before;
+    b->s->clean += b->c->npages - dirty;
+    b->s->old += old;
+    if (dirty < least) {
+        dl_fail(&b->s->failure, "%u pages were dirty in iteration %u, fewer "
+                "than %u", (unsigned)dirty, (unsigned)b->number,
+                (unsigned)least);
+    }
+    if (old > b->c->vcpus * (b->busy_collections + 1)) {
+        dl_fail(&b->s->failure, "%u pages were reported in iteration %u that "
+                "were not written, by %u vCPUs in %u collections",
+                (unsigned)old, (unsigned)b->number, b->c->vcpus,
+                (unsigned)b->busy_collections);
+    }
+    bitmap_clear(b->reported, 0, b->c->npages);
+    b->busy_collections = 0;
+}
+
+/* Guests are parked: everything is known now, or lost. */
+static void check_exactly(Body *b)
+{
+    uint64_t lost = 0, first = 0;
+
+    for (uint64_t p = 0; p < b->c->npages; p++) {
+        if (page_now(b, p) != b->copy[p]) {
+            first = lost++ ? first : p;
+        }
+    }
+    b->s->parked++;
+    if (lost) {
+        dl_fail(&b->s->failure, "%u pages of %u are lost, the first is page "
+                "%u, in iteration %u", (unsigned)lost,
+                (unsigned)b->c->npages, (unsigned)first, (unsigned)b->number);
+    }
+}
+
+static void park_and_check(Body *b)
+{
+    if (b->c->mutant == DL_LATE_STOP) {
+        collect(b);
+        b->c->machine->moment(&b->m);
+    }
+    b->c->machine->park(&b->m);
+    if (b->c->mutant != DL_LATE_STOP) {
+        collect(b);
+    }
+    check_exactly(b);
+}
+
+/* ---- iterations ----------------------------------------------------------- */
+
+static void begin_iteration(Body *b)
+{
+    b->number++;
+    __atomic_store_n(b->m.iteration, b->number, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < b->c->vcpus; i++) {
+        b->base[i] = dl_gate_syncs(&b->m.gate, i);
+    }
+    dl_gate_allow(&b->m.gate, b->c->syncs + 1);
+}
+
+/* Every guest has done enough since the iteration began, and so none is still
+ * about to store the number of the one before. */
+static bool have_worked(Body *b)
+{
+    for (unsigned i = 0; i < b->c->vcpus; i++) {
+        if (dl_gate_syncs(&b->m.gate, i) < b->base[i] + b->c->syncs) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void iterate(Body *b)
+{
+    gint64 end = g_get_monotonic_time() + b->c->interval_ms * 1000;
+
+    bool done;
+
+    do {
+        done = have_worked(b) && g_get_monotonic_time() >= end;
+        b->c->machine->moment(&b->m);
+        collect(b); /* once more after they have */
+    } while (!done);
+    check_iteration(b);
+    b->s->iterations++;
+}
+
+static void begin(Body *b)
+{
+    b->c->machine->start(&b->m);
+    b->c->tracker->start(&b->t);
+    for (uint64_t p = 0; p < b->c->npages; p++) {
+        b->copy[p] = page_now(b, p);
+    }
+    collect(b); /* what the log begins with is nobody's write */
+    bitmap_clear(b->reported, 0, b->c->npages);
+    b->number = 1; /* guests have written 0: that is old in the first */
+}
+
+/* What went wrong below. */
+static void take_failures(Body *b)
+{
+    g_mutex_lock(&b->m.gate.lock);
+    if (b->m.failure) {
+        dl_fail(&b->s->failure, "%s", b->m.failure);
+    }
+    g_mutex_unlock(&b->m.gate.lock);
+    if (b->t.failure) {
+        dl_fail(&b->s->failure, "%s", b->t.failure);
+    }
+}
+
+static void all_iterations(Body *b)
+{
+    bool parked = true;
+
+    begin(b);
+    for (unsigned i = 0; i < b->c->iterations && !b->s->failure; i++) {
+        begin_iteration(b); /* the number first, then they go on */
+        if (parked) {
+            b->c->machine->resume(&b->m);
+        }
+        iterate(b);
+        parked = i % EXACT_EVERY == EXACT_EVERY - 1 ||
+            i + 1 == b->c->iterations;
+        if (parked) {
+            park_and_check(b);
+        }
+        take_failures(b);
+    }
+    if (!parked) {
+        b->c->machine->park(&b->m);
+    }
+    for (unsigned i = 0; i < b->c->vcpus; i++) {
+        b->s->stores += dl_gate_syncs(&b->m.gate, i) * DL_STORES;
+    }
+}
+
+/* ---- set-up --------------------------------------------------------------- */
+
+static const char *map_memory(Body *b)
+{
+    DlBacking backing = b->c->backing;
+    uint64_t bytes = (b->c->npages * DL_PAGE + HUGE_PAGE - 1) &
+        ~(HUGE_PAGE - 1);
+    int flags = backing == DL_HUGETLB ?
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB :
+        MAP_PRIVATE | MAP_ANONYMOUS;
+    int fd = -1;
+    uint8_t *p;
+
+    if (backing == DL_MEMFD) {
+        flags = MAP_SHARED;
+        fd = memfd_create("dirty-log", MFD_CLOEXEC);
+        g_assert_cmpint(ftruncate(fd, bytes), ==, 0);
+    }
+    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+    if (p == MAP_FAILED) {
+        return "no huge pages are reserved";
+    }
+    madvise(p, bytes, backing == DL_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    b->m.memory = p;
+    b->t.mem = (HostMem) {
+        .id = (char *)"dirty-log", .host = p, .fd = fd, .page_bytes = DL_PAGE,
+        .size_bytes = b->c->npages * DL_PAGE,
+    };
+    return NULL;
+}
+
+static void unmap_memory(Body *b)
+{
+    uint64_t bytes = (b->c->npages * DL_PAGE + HUGE_PAGE - 1) &
+        ~(HUGE_PAGE - 1);
+
+    munmap(b->m.memory, bytes);
+    if (b->t.mem.fd >= 0) {
+        close(b->t.mem.fd);
+    }
+}
+
+static const char *set_up(Body *b)
+{
+    const char *skip = b->c->machine->open(&b->m);
+
+    if (skip) {
+        return skip;
+    }
+    if ((b->c->mode == DL_CLEAR_LOG && !(b->m.manual_offered & 1)) ||
+        (b->c->mode == DL_CLEAR_LOG_SET && b->m.manual_offered != 3)) {
+        skip = "this kernel has no such mode";
+    }
+    skip = skip ? skip : map_memory(b);
+    if (skip) {
+        b->c->machine->close(&b->m);
+    }
+    return skip;
+}
+
+void dl_run(const DlConfig *c, DlStats *ret)
+{
+    Body b = { .c = c, .s = ret };
+
+    *ret = (DlStats) { 0 };
+    b.m.config = b.t.config = c;
+    b.t.m = &b.m;
+    b.m.rand = g_rand_new_with_seed(c->seed);
+    dl_gate_init(&b.m.gate);
+    ret->skip = set_up(&b);
+    if (!ret->skip) {
+        b.copy = g_new0(uint64_t, c->npages);
+        b.reported = bitmap_try_new(c->npages, NULL);
+        b.carry = bitmap_try_new(c->npages, NULL);
+        c->tracker->map(&b.t);
+        all_iterations(&b);
+        c->tracker->stop(&b.t);
+        c->tracker->unmap(&b.t);
+        c->machine->close(&b.m);
+        unmap_memory(&b);
+        g_free(b.copy);
+        g_free(b.reported);
+        g_free(b.carry);
+        g_free(b.m.failure);
+        g_free(b.t.failure);
+    }
+    dl_gate_done(&b.m.gate);
+    g_rand_free(b.m.rand);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Is every write of a running guest logged? Guests store the number of the
+ * iteration (and a count, so that no two stores are alike) into random pages,
+ * while the host collects all the time: fetch, clear, take, read. One body
+ * for several kernels and several ways to collect:
+ *
+ *     machine    where guests run: /dev/kvm; the model with vCPUs that are
+ *                threads; the model with vCPUs that run step by step in the
+ *                middle of calls, the same way for the same seed
+ *     tracker    how dirty pages are learnt: raw ioctls with bookkeeping of
+ *                its own; the product's memory map, slots and bitmaps
+ *
+ * What is checked, per iteration, with the guests running:
+ *
+ *   - a page that differs from what was read of it last is remembered, and
+ *     has to be reported in the next iteration (carry-over);
+ *   - the number in a page is never above the iteration;
+ *   - a page that is reported was written in this iteration or the one
+ *     before. One that was not is counted, and there may be no more than one
+ *     for each vCPU and collection: a fault marks, then its store is late;
+ *   - at least so many pages were dirty, and some were clean.
+ *
+ * And whenever the guests are parked: after one more collection what was read
+ * is what is there, page for page.
+ */
+#ifndef TESTS_DIRTY_LOG_H
+#define TESTS_DIRTY_LOG_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/kvm/kvm-ioctl.h"
+#include "system/hostmem.h"
+
+#define DL_PAGE UINT64_C(4096)
+#define DL_MAX_VCPUS 8
+#define DL_STORES 64          /* of a vCPU between two sync points */
+
+typedef enum DlMode {
+    DL_DIRTY_LOG,             /* GET only */
+    DL_CLEAR_LOG,             /* GET and CLEAR */
+    DL_CLEAR_LOG_SET,         /* the same, every bit set at the start */
+    DL_MODES,
+} DlMode;
+
+extern const char *const dl_mode_names[DL_MODES];
+
+typedef enum DlBacking {
+    DL_ANONYMOUS, DL_THP, DL_MEMFD, DL_HUGETLB, DL_BACKINGS,
+} DlBacking;
+
+extern const char *const dl_backing_names[DL_BACKINGS];
+
+/* What a host can do wrong; each has to be caught. */
+typedef enum DlMutant {
+    DL_RIGHT,
+    DL_CLEAR_ALL_ONES,        /* CLEAR names every page, known or not */
+    DL_CLEAR_AFTER_READ,
+    DL_PRIVATE_COPY,          /* a second user clears by its own copy */
+    DL_GET_NOT_MERGED,        /* what every other GET showed is dropped */
+    DL_LATE_STOP,             /* the last collection comes before the stop */
+    DL_NEIGHBOUR,             /* edges are not masked, cache bits stay */
+    DL_KEEP_CACHE,            /* cache bits stay after their clear */
+    DL_PRESET,                /* a cache of ones where the kernel has none */
+    DL_MUTANTS,
+} DlMutant;
+
+extern const char *const dl_mutant_names[DL_MUTANTS];
+
+typedef struct DlMachine DlMachine;
+typedef struct DlTracker DlTracker;
+
+typedef struct DlMachineOps {
+    const char *name;
+    /** Open the VM. Returns: NULL, or why it cannot be had here. */
+    const char *(*open)(DlMachine *m);
+    /** Make the guests; they touch every page, then are parked. */
+    void (*start)(DlMachine *m);
+    /** A moment in which the guests may run. */
+    void (*moment)(DlMachine *m);
+    /** All guests to a sync point, and on from there. */
+    void (*park)(DlMachine *m);
+    void (*resume)(DlMachine *m);
+    void (*close)(DlMachine *m);
+} DlMachineOps;
+
+typedef struct DlTrackerOps {
+    const char *name;
+    void (*map)(DlTracker *t);        /* slots, not yet logged */
+    void (*start)(DlTracker *t);
+    void (*fetch)(DlTracker *t);
+    void (*clear)(DlTracker *t, uint64_t first, uint64_t n);
+    /** Move the bits of a range to @words. */
+    void (*take)(DlTracker *t, uint64_t first, uint64_t n, uint64_t *words);
+    void (*stop)(DlTracker *t);
+    void (*unmap)(DlTracker *t);
+} DlTrackerOps;
+
+extern const DlMachineOps dl_machine_kvm, dl_machine_model, dl_machine_stepped;
+extern const DlTrackerOps dl_tracker_raw, dl_tracker_engine;
+
+typedef struct DlConfig {
+    const DlMachineOps *machine;
+    const DlTrackerOps *tracker;
+    DlMode mode;
+    DlBacking backing;
+    DlMutant mutant;
+    unsigned model_bug;       /* KvmModelBug */
+    uint32_t seed;
+    unsigned iterations, interval_ms, vcpus, cpl, slots;
+    unsigned syncs;           /* of each vCPU in an iteration, at least */
+    uint64_t npages, offset;  /* of guest memory; gpa of its first page */
+    void (*print)(const char *text);
+} DlConfig;
+
+typedef struct DlStats {
+    uint64_t iterations, collections, dirty, clean, carried, old, stores;
+    uint64_t parked;          /* times that all was compared */
+    char *failure;            /* NULL: nothing was lost */
+    const char *skip;         /* why it cannot be run here */
+} DlStats;
+
+/* Where guests wait; see dirty-log-gate.c. */
+typedef struct DlGate {
+    GMutex lock;
+    GCond cond;
+    bool stop, quit;          /* wanted */
+    uint64_t stops;           /* so far */
+    unsigned waiting;         /* guests at a sync point for this stop */
+    uint64_t allowed;         /* sync points until guests wait for more */
+    uint64_t syncs[DL_MAX_VCPUS];  /* atomic; passed by each */
+} DlGate;
+
+struct DlMachine {
+    const DlConfig *config;
+    KvmIo *io;
+    uint32_t max_slots;       /* that the tracker may use */
+    uint64_t manual_offered;  /* KVM_DIRTY_LOG_* */
+    uint8_t *memory;
+    uint64_t *iteration;      /* that guests read; atomic */
+    DlGate gate;
+    GRand *rand;
+    GThread *threads[DL_MAX_VCPUS];
+    char *failure;            /* of a guest; gate.lock */
+    void *opaque;             /* the implementation's */
+};
+
+struct DlTracker {
+    const DlConfig *config;
+    DlMachine *m;
+    HostMem mem;
+    unsigned slots_used;
+    char *failure;            /* an invariant that did not hold */
+    void *opaque;
+};
+
+/** dl_run() - the body. Free with dl_stats_done(). */
+void dl_run(const DlConfig *config, DlStats *ret);
+void dl_stats_done(DlStats *stats);
+
+/** dl_config_default() - small and quick, all choices made */
+DlConfig dl_config_default(void);
+
+/** dl_gate_init(), dl_gate_done() - nobody waits */
+void dl_gate_init(DlGate *g);
+void dl_gate_done(DlGate *g);
+/** dl_gate_sync() - guest @vcpu is at a sync point; waits as long as it must.
+ *  Returns: false if it shall end. */
+bool dl_gate_sync(DlGate *g, unsigned vcpu);
+/** dl_gate_allow() - @n sync points more for everybody than have been */
+void dl_gate_allow(DlGate *g, uint64_t n);
+/** dl_gate_park() - until @n guests wait; dl_gate_resume() - they go on */
+void dl_gate_park(DlGate *g, unsigned n);
+void dl_gate_resume(DlGate *g);
+/** dl_gate_quit() - all guests to their end */
+void dl_gate_quit(DlGate *g);
+/** dl_gate_syncs() - sync points that a vCPU has passed */
+uint64_t dl_gate_syncs(DlGate *g, unsigned vcpu);
+
+/** dl_fail() - remember the first thing that went wrong */
+void dl_fail(char **failure, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The dirty log's test on the real kernel: every mode, guests at CPL 0 and 3,
+ * with raw ioctls and with the product's layers, on each kind of memory; and
+ * the host's known mistakes, which have to be noticed. The work is counted in
+ * iterations, so it takes as long as the machine needs.
+ */
+#include "dirty-log.h"
+
+#define ITERATIONS 24
+#define TRIES 20              /* of a mistake */
+
+static void run(const DlConfig *c, DlStats *s)
+{
+    dl_run(c, s);
+    if (s->skip) {
+        g_test_skip(s->skip);
+        return;
+    }
+    g_test_message("seed %u: %u iterations, %u collections, %u stores, %u "
+                   "dirty, %u clean, %u carried over, %u reported and not "
+                   "written, %u times compared: %s", c->seed,
+                   (unsigned)s->iterations, (unsigned)s->collections,
+                   (unsigned)s->stores, (unsigned)s->dirty,
+                   (unsigned)s->clean, (unsigned)s->carried,
+                   (unsigned)s->old, (unsigned)s->parked,
+                   s->failure ? s->failure : "right");
+}
+
+static void test_right(gconstpointer data)
+{
+    DlConfig c = *(const DlConfig *)data;
+    DlStats s;
+
+    c.seed = g_test_rand_int();
+    run(&c, &s);
+    g_assert_cmpstr(s.failure, ==, NULL);
+    dl_stats_done(&s);
+}
+
+static void test_is_noticed(gconstpointer data)
+{
+    DlConfig c = *(const DlConfig *)data;
+    bool noticed = false;
+    DlStats s;
+
+    c.seed = g_test_rand_int();
+    for (unsigned i = 0; i < TRIES && !noticed; i++, c.seed++) {
+        run(&c, &s);
+        noticed = s.failure || s.skip;
+        dl_stats_done(&s);
+    }
+    g_assert_true(noticed);
+}
+
+static DlConfig base(void)
+{
+    DlConfig c = dl_config_default();
+
+    c.machine = &dl_machine_kvm;
+    c.iterations = ITERATIONS;
+    return c;
+}
+
+static void add(const DlConfig *c, GTestDataFunc run_test, const char *format,
+                ...) G_GNUC_PRINTF(3, 4);
+static void add(const DlConfig *c, GTestDataFunc run_test, const char *format,
+                ...)
+{
+    g_autofree char *path = NULL;
+    va_list args;
+
+    va_start(args, format);
+    path = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_test_add_data_func_full(path, g_memdup2(c, sizeof(*c)), run_test,
+                              g_free);
+}
+
+static void add_modes(const DlTrackerOps *tracker)
+{
+    DlConfig c = base();
+
+    c.tracker = tracker;
+    for (c.mode = 0; c.mode < DL_MODES; c.mode++) {
+        for (c.cpl = 0; c.cpl <= 3; c.cpl += 3) {
+            add(&c, test_right, "/kvm-dirty-log/%s/%s/cpl%u", tracker->name,
+                dl_mode_names[c.mode], c.cpl);
+        }
+    }
+}
+
+static void add_memory(void)
+{
+    DlConfig c = base();
+
+    c.cpl = 3;
+    for (c.backing = 1; c.backing < DL_BACKINGS; c.backing++) {
+        add(&c, test_right, "/kvm-dirty-log/backing/%s",
+            dl_backing_names[c.backing]);
+    }
+    c.backing = DL_ANONYMOUS;
+    c.offset = 0x7000; /* an odd page, low */
+    add(&c, test_right, "/kvm-dirty-log/offset/low");
+    c.offset = (UINT64_C(1) << 36) - 0x5000; /* across 64 GiB */
+    add(&c, test_right, "/kvm-dirty-log/offset/high");
+    c.offset = UINT64_C(1) << 30;
+    c.npages = 1;
+    c.slots = 1;
+    add(&c, test_right, "/kvm-dirty-log/pages/1");
+    c.npages = 65;
+    add(&c, test_right, "/kvm-dirty-log/pages/65");
+    c.npages = 1000;
+    c.slots = 16;
+    c.vcpus = 4;
+    add(&c, test_right, "/kvm-dirty-log/pages/1000");
+}
+
+static void add_mutant(DlMutant mutant, DlMode mode)
+{
+    DlConfig c = base();
+
+    c.mutant = mutant;
+    c.mode = mode;
+    c.cpl = 3;
+    add(&c, test_is_noticed, "/kvm-dirty-log/mutant/%s",
+        dl_mutant_names[mutant]);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add_modes(&dl_tracker_raw);
+    add_modes(&dl_tracker_engine);
+    add_memory();
+    add_mutant(DL_CLEAR_ALL_ONES, DL_CLEAR_LOG);
+    add_mutant(DL_CLEAR_AFTER_READ, DL_CLEAR_LOG);
+    add_mutant(DL_PRIVATE_COPY, DL_CLEAR_LOG_SET);
+    add_mutant(DL_GET_NOT_MERGED, DL_DIRTY_LOG);
+    add_mutant(DL_LATE_STOP, DL_CLEAR_LOG);
+    add_mutant(DL_NEIGHBOUR, DL_CLEAR_LOG);
+    add_mutant(DL_KEEP_CACHE, DL_CLEAR_LOG);
+    add_mutant(DL_PRESET, DL_CLEAR_LOG);
+    return g_test_run();
+}

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The program dirty-log-test: same seed, same numbers; a mistake is an exit
+status; bad options are told by name."""
+
+import os
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, 'scripts'))
+
+from tmlib.tap import Suite  # noqa: E402
+
+suite = Suite('/dirty-log-test')
+
+
+def run(*args):
+    done = subprocess.run([suite.options.binary, *args], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return done.returncode, done.stdout, done.stderr
+
+
+def check(got, want, what):
+    if got != want:
+        raise AssertionError('%s: got %r, want %r' % (what, got, want))
+
+
+@suite.test('model/each-mode')
+def each_mode():
+    status, out, err = run('--model', '-i', '20', '-I', '1', '-v', '3',
+                           '-x', '5', '--pages', '777')
+    check((status, err), (0, ''), 'status')
+    for mode in ('dirty-log:', 'clear-log:', 'clear-log-set:'):
+        check(out.count('raw ' + mode), 1, mode)
+    check(out.count('iterations=20 '), 3, 'iterations')
+
+
+@suite.test('model/engine-and-backing')
+def engine():
+    for backing in ('anonymous', 'thp', 'memfd'):
+        status, out, _ = run('--model', '--via', 'engine', '-i', '10', '-I',
+                             '0', '-b', backing, '-m', '2', '-p', '0x7000')
+        check(status, 0, backing)
+        check(out.count('pages=515 '), 3, 'pages')
+
+
+@suite.test('stepped/seed-repeats')
+def seed_repeats():
+    args = ('--stepped', '-M', 'clear-log', '-s', '42', '-i', '50', '-I', '0')
+    first, second = run(*args), run(*args)
+    check(first[0], 0, 'status')
+    check('seed=42' in first[1], True, 'seed')
+    check(second, first, 'second run')
+    other = run(*args[:4], '43', *args[5:])
+    check(other[1] == first[1], False, 'another seed is another run')
+
+
+@suite.test('stepped/mutant-is-an-exit-status')
+def mutant():
+    status, out, _ = run('--stepped', '-M', 'clear-log', '-I', '0', '--mutant',
+                         'clear-all-ones', '-s', '1')
+    check(status, 1, 'status')
+    check('LOST: ' in out, True, 'words')
+
+
+@suite.test('options/bad-ones-are-named')
+def bad_options():
+    for args, word in (
+            (('--nonsense',), 'nonsense'), (('surplus',), 'surplus'),
+            (('--model', '--stepped'), 'exclude'),
+            (('-M', 'ring'), "'ring'"), (('-b', 'paper'), "'paper'"),
+            (('--via', 'x'), "'x'"), (('--mutant', 'x'), "'x'"),
+            (('-i', '0'), '--iterations 0'), (('-I', '-1'), '--interval -1'),
+            (('-v', '0'), '--vcpus 0'), (('-v', '9'), '--vcpus 9'),
+            (('-x', '0'), '--slots 0'), (('-x', '3', '--pages', '2'), '--slots 3'),
+            (('--cpl', '1'), '--cpl 1'), (('-m', '-1'), '--memory -1'),
+            (('-m', '65537'), '--memory 65537'), (('-p', '12'), '--offset'),
+            (('-p', '0xd0000000'), '0xd0000000'),
+            (('-p', '0xcfffc000', '--pages', '5'), '0xd0000000'),
+            (('-s', '4294967296'), '--seed'), (('--syncs', '0'), '--syncs 0'),
+            (('--via', 'engine', '--mutant', 'preset'), 'preset')):
+        status, out, err = run(*args)
+        check((status, out), (2, ''), ' '.join(args))
+        check(word in err, True, '%r in %r' % (word, err))
+
+
+if __name__ == '__main__':
+    sys.exit(suite.main())

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The dirty log's test on the kernel model: every mode with raw ioctls and
+ * with the product's layers, vCPUs as threads and step by step; every mistake
+ * of the host and every wrong kernel is noticed.
+ */
+#include <string.h>
+
+#include "kvm-model.h"
+#include "tests/kvm/dirty-log.h"
+
+#define SEEDS 40              /* that a mistake may take to show */
+
+typedef struct Case {
+    DlConfig config;
+    const char *expect;       /* a word of the failure, or NULL */
+} Case;
+
+static void print_stats(const DlConfig *c, const DlStats *s)
+{
+    g_test_message("seed %u: %u iterations, %u collections, %u stores, %u "
+                   "dirty, %u clean, %u carried over, %u old, %u times "
+                   "compared: %s", c->seed, (unsigned)s->iterations,
+                   (unsigned)s->collections, (unsigned)s->stores,
+                   (unsigned)s->dirty, (unsigned)s->clean,
+                   (unsigned)s->carried, (unsigned)s->old,
+                   (unsigned)s->parked, s->failure ? s->failure : "right");
+}
+
+static void test_right(gconstpointer data)
+{
+    DlConfig c = ((const Case *)data)->config;
+    DlStats s;
+
+    c.seed = g_test_rand_int();
+    dl_run(&c, &s);
+    print_stats(&c, &s);
+    g_assert_cmpstr(s.failure, ==, NULL);
+    g_assert_null(s.skip);
+    g_assert_cmpuint(s.iterations, ==, c.iterations);
+    g_assert_cmpuint(s.dirty, >, c.iterations);
+    if (c.machine == &dl_machine_stepped) { /* threads may be out of luck */
+        g_assert_cmpuint(s.carried, >, c.iterations);
+    }
+    dl_stats_done(&s);
+}
+
+/* Shapes at the edges of words; the last slot may end in a partial one. */
+static void test_shapes(gconstpointer data)
+{
+    static const uint64_t shapes[] = { 1, 2, 63, 64, 65, 127, 128, 1000 };
+    DlConfig c = ((const Case *)data)->config;
+    DlStats s;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(shapes); i++) {
+        c.npages = shapes[i];
+        c.slots = MIN(1 + i % 3, shapes[i]);
+        c.seed = g_test_rand_int();
+        dl_run(&c, &s);
+        print_stats(&c, &s);
+        g_assert_cmpstr(s.failure, ==, NULL);
+        dl_stats_done(&s);
+    }
+}
+
+/* Deterministic: the same seeds, the same order, the same end. */
+static void test_is_noticed(gconstpointer data)
+{
+    const Case *k = data;
+    DlConfig c = k->config;
+    DlStats s;
+
+    for (c.seed = 1; c.seed <= SEEDS; c.seed++) {
+        dl_run(&c, &s);
+        if (s.failure) {
+            print_stats(&c, &s);
+            g_assert_nonnull(strstr(s.failure, k->expect));
+            dl_stats_done(&s);
+            return;
+        }
+    }
+    g_test_message("no seed up to %u showed it", SEEDS);
+    g_test_fail();
+}
+
+static Case *new_case(const DlMachineOps *machine, const DlTrackerOps *tracker,
+                      DlMode mode, unsigned iterations)
+{
+    Case *k = g_new0(Case, 1);
+
+    k->config = dl_config_default();
+    k->config.machine = machine;
+    k->config.tracker = tracker;
+    k->config.mode = mode;
+    k->config.iterations = iterations;
+    return k;
+}
+
+static void add(const char *path, Case *k, GTestDataFunc run)
+{
+    g_test_add_data_func_full(path, k, run, g_free);
+}
+
+static void add_modes(const DlMachineOps *machine, const DlTrackerOps *tracker,
+                      unsigned iterations)
+{
+    for (DlMode mode = 0; mode < DL_MODES; mode++) {
+        g_autofree char *path =
+            g_strdup_printf("/dirty-log/%s/%s/%s", machine->name,
+                            tracker->name, dl_mode_names[mode]);
+        g_autofree char *shapes = g_strdup_printf("%s/shapes", path);
+
+        add(path, new_case(machine, tracker, mode, iterations), test_right);
+        add(shapes, new_case(machine, tracker, mode, iterations / 25),
+            test_shapes);
+    }
+}
+
+static void add_mutant(DlMutant mutant, const DlTrackerOps *tracker,
+                       DlMode mode, const char *expect)
+{
+    Case *k = new_case(&dl_machine_stepped, tracker, mode, 64);
+    g_autofree char *path =
+        g_strdup_printf("/dirty-log/mutant/%s/%s", tracker->name,
+                        dl_mutant_names[mutant]);
+
+    k->config.mutant = mutant;
+    k->expect = expect;
+    add(path, k, test_is_noticed);
+}
+
+static void add_bug(KvmModelBug bug, const char *name, DlMode mode,
+                    const char *expect)
+{
+    Case *k = new_case(&dl_machine_stepped, &dl_tracker_raw, mode, 64);
+    g_autofree char *path = g_strdup_printf("/dirty-log/kernel/%s", name);
+
+    k->config.model_bug = bug;
+    k->expect = expect;
+    add(path, k, test_is_noticed);
+}
+
+static void add_mistakes(void)
+{
+    const DlTrackerOps *raw = &dl_tracker_raw;
+
+    add_mutant(DL_CLEAR_ALL_ONES, raw, DL_CLEAR_LOG, "");
+    add_mutant(DL_CLEAR_AFTER_READ, raw, DL_CLEAR_LOG, "");
+    add_mutant(DL_CLEAR_AFTER_READ, &dl_tracker_engine, DL_CLEAR_LOG_SET, "");
+    add_mutant(DL_PRIVATE_COPY, raw, DL_CLEAR_LOG_SET, "");
+    add_mutant(DL_GET_NOT_MERGED, raw, DL_DIRTY_LOG, "");
+    add_mutant(DL_LATE_STOP, raw, DL_CLEAR_LOG, "lost");
+    add_mutant(DL_LATE_STOP, &dl_tracker_engine, DL_DIRTY_LOG, "lost");
+    add_mutant(DL_NEIGHBOUR, raw, DL_CLEAR_LOG, "I3");
+    add_mutant(DL_KEEP_CACHE, raw, DL_CLEAR_LOG, "I3");
+    add_mutant(DL_PRESET, raw, DL_CLEAR_LOG, "I3");
+    add_bug(KVM_MODEL_BUG_NO_PROTECT, "does-not-protect", DL_CLEAR_LOG, "");
+    add_bug(KVM_MODEL_BUG_NO_FLUSH, "does-not-flush", DL_CLEAR_LOG, "");
+    add_bug(KVM_MODEL_BUG_EXTRA_DIRTY, "marks-too-much", DL_DIRTY_LOG,
+            "were not written");
+    add_bug(KVM_MODEL_BUG_FIRST_ONLY, "protects-one-of-a-word", DL_DIRTY_LOG,
+            "");
+    add_bug(KVM_MODEL_BUG_CLEAR_ALL, "clears-too-much", DL_CLEAR_LOG_SET, "");
+    add_bug(KVM_MODEL_BUG_TAIL, "forgets-the-tail", DL_CLEAR_LOG, "");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add_modes(&dl_machine_stepped, &dl_tracker_raw, 1000);
+    add_modes(&dl_machine_stepped, &dl_tracker_engine, 1000);
+    add_modes(&dl_machine_model, &dl_tracker_raw, 1000);
+    add_modes(&dl_machine_model, &dl_tracker_engine, 1000);
+    add_mistakes();
+    return g_test_run();
+}
