@@ -70,6 +70,7 @@ bool kvm_caps_probe(KvmIo *io, KvmCaps *caps, GError **error)
         .adjust_clock = ask(io, KVM_CAP_ADJUST_CLOCK),
         .kvmclock_ctrl = ask(io, KVM_CAP_KVMCLOCK_CTRL),
         .msr_features = ask(io, KVM_CAP_GET_MSR_FEATURES),
+        .nested_bytes = ask(io, KVM_CAP_NESTED_STATE),
         .hyperv_evmcs = ask(io, KVM_CAP_HYPERV_ENLIGHTENED_VMCS),
         .mce_banks = ask(io, KVM_CAP_MCE),
         .set_identity_map = ask(io, KVM_CAP_SET_IDENTITY_MAP_ADDR),

@@ -25,6 +25,7 @@ typedef struct KvmCaps {
     bool get_tsc_khz, tsc_control, tsc_deadline;
     bool adjust_clock, kvmclock_ctrl;
     bool msr_features;         /* feature MSRs can be asked for */
+    uint32_t nested_bytes;     /* room that nested state needs; 0: none */
     bool hyperv_evmcs;         /* the enlightened VMCS for nested guests */
     uint32_t mce_banks;
     bool set_identity_map;

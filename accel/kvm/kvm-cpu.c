@@ -118,6 +118,7 @@ bool kvm_cpu_setup(KvmVcpu *kv, GError **error)
         !kvm_hyperv_enable(kv, cpuid, &perf_global_ctrl, error)) {
         return false;
     }
+    kv->vcpu->state->xcr0_can = x86_cpuid_xcr0(cpuid);
     return kvm_cpuid_set(kv, cpuid, error) &&
         kvm_vmx_set(kv, perf_global_ctrl, error);
 }

@@ -57,6 +57,13 @@ static void set_legacy_area(const X86CpuState *s, uint8_t *area)
     memcpy(area + XSAVE_XMM, s->xmm, sizeof(s->xmm));
 }
 
+/* Components that the vCPU's CPUID has. The kernel may show others that its
+ * own CPU has and no guest instruction reaches; it would not take them back. */
+static uint64_t reachable(const X86CpuState *s, uint64_t bv)
+{
+    return s->xcr0_can ? bv & s->xcr0_can : bv;
+}
+
 static bool get_xsave(KvmVcpu *kv, X86CpuState *s, GError **error)
 {
     const uint32_t pkru = kv->kvm->pkru_offset;
@@ -66,6 +73,7 @@ static bool get_xsave(KvmVcpu *kv, X86CpuState *s, GError **error)
     }
     get_legacy_area(s, s->xsave);
     memcpy(&s->xstate_bv, s->xsave + XSAVE_BV, 8);
+    s->xstate_bv = reachable(s, s->xstate_bv);
     memcpy(s->ymmh, s->xsave + XSAVE_YMMH, sizeof(s->ymmh));
     s->pkru = 0;
     if (pkru && s->xstate_bv & X86_XSTATE_PKRU) {
@@ -93,6 +101,7 @@ static bool set_xsave(KvmVcpu *kv, const X86CpuState *s, GError **error)
     if (pkru) {
         memcpy(area + pkru, &s->pkru, 4);
     }
+    bv = reachable(s, bv);
     memcpy(area + XSAVE_BV, &bv, 8);
     return kvm_vcpu_ioctl(kv, KVM_SET_XSAVE, area, "KVM_SET_XSAVE", error);
 }

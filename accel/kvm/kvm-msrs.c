@@ -264,10 +264,45 @@ bool kvm_msrs_get(KvmVcpu *kv, GError **error)
     return true;
 }
 
+static bool is_set_here(const KvmState *kvm, uint32_t index)
+{
+    for (guint i = 0; i < kvm->msrs->len; i++) {
+        if (g_array_index(kvm->msrs, uint32_t, i) == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A value loaded from elsewhere for an MSR that this vCPU has not. */
+static bool check_places(KvmVcpu *kv, GError **error)
+{
+    g_autofree X86CpuState *fresh = g_new0(X86CpuState, 1);
+
+    x86_cpu_reset(fresh);
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+        uint32_t index = places[i].index;
+        uint64_t value = *msr_place(kv->vcpu->state, index);
+
+        if (value != *msr_place(fresh, index) &&
+            !is_set_here(kv->kvm, index)) {
+            tm_error_set(error, "MSR 0x%x has value 0x%" G_GINT64_MODIFIER
+                         "x, and this vCPU has no such MSR", index,
+                         (guint64)value);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool kvm_msrs_set(KvmVcpu *kv, GError **error)
 {
     g_autofree struct kvm_msrs *block = block_new(kv->kvm);
     int r;
+
+    if (!check_places(kv, error)) {
+        return false;
+    }
 
     for (uint32_t i = 0; i < block->nmsrs; i++) {
         block->entries[i].data =

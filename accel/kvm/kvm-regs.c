@@ -302,7 +302,8 @@ bool kvm_get_state(Vcpu *vcpu, GError **error)
     return get_regs(kv, s, error) && get_sregs(kv, s, error) &&
         kvm_fpu_get(kv, error) && kvm_msrs_get(kv, error) &&
         get_events(kv, s, error) && get_debugregs(kv, s, error) &&
-        get_mp_state(kv, s, error) && get_tsc_khz(kv, s, error);
+        get_mp_state(kv, s, error) && get_tsc_khz(kv, s, error) &&
+        kvm_nested_get(kv, error);
 }
 
 /* The clock's frequency before its value; what is in flight last, because
@@ -312,7 +313,8 @@ bool kvm_set_state(Vcpu *vcpu, GError **error)
     KvmVcpu *kv = vcpu->accel;
     const X86CpuState *s = vcpu->state;
 
-    if (!set_tsc_khz(kv, s, error) || !set_sregs(kv, s, error) ||
+    if (!kvm_nested_leave(kv, error) || !set_tsc_khz(kv, s, error) ||
+        !set_sregs(kv, s, error) ||
         !set_regs(kv, s, error) ||
         !kvm_fpu_set(kv, error) || !kvm_msrs_set(kv, error) ||
         !set_debugregs(kv, s, error) || !set_mp_state(kv, s, error) ||

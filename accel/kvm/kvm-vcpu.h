@@ -37,6 +37,17 @@ bool kvm_set_state(Vcpu *vcpu, GError **error);
 bool kvm_fpu_get(KvmVcpu *kv, GError **error);
 bool kvm_fpu_set(KvmVcpu *kv, GError **error);
 
+/**
+ * kvm_nested_get() - is a guest of the guest's under way? Into state->nested;
+ * kvm-nested.c. Also of a guest that has switched VMX on and runs none: it
+ * would not find it so elsewhere.
+ * Errors: the ioctl's.
+ */
+bool kvm_nested_get(KvmVcpu *kv, GError **error);
+
+/** kvm_nested_leave() - drop it. Errors: the ioctl's. */
+bool kvm_nested_leave(KvmVcpu *kv, GError **error);
+
 /* What the run loop does after an exit was dealt with. */
 typedef enum KvmAction {
     KVM_GO_ON,    /* enter again: the access is completed there */

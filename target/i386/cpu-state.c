@@ -14,7 +14,7 @@
 
 /* Which of the host's properties live on. */
 typedef struct Kept {
-    uint64_t apic_base, mcg_cap;
+    uint64_t apic_base, mcg_cap, xcr0_can;
     uint32_t tsc_khz, xsave_size, n_msrs;
     uint8_t *xsave;
     X86Msr *msrs;
@@ -70,6 +70,7 @@ static void restore_kept(X86CpuState *s, const Kept *kept)
         (bsp ? X86_APIC_BASE_BSP : 0);
     s->mp_state = bsp ? X86_MP_RUNNABLE : X86_MP_UNINITIALIZED;
     s->mcg_cap = kept->mcg_cap;
+    s->xcr0_can = kept->xcr0_can;
     s->tsc_khz = kept->tsc_khz;
     s->xsave_size = kept->xsave_size;
     s->xsave = kept->xsave;
@@ -85,6 +86,7 @@ void x86_cpu_reset(X86CpuState *state)
 {
     Kept kept = {
         .apic_base = state->apic_base, .mcg_cap = state->mcg_cap,
+        .xcr0_can = state->xcr0_can,
         .tsc_khz = state->tsc_khz, .xsave_size = state->xsave_size,
         .xsave = state->xsave, .n_msrs = state->n_msrs, .msrs = state->msrs,
         .wire = state->wire,

@@ -142,6 +142,12 @@ bool x86_cpu_to_wire(X86CpuWire *w, GError **error)
 {
     const X86CpuState *s = w->vcpu->state;
 
+    if (s->nested) {
+        tm_error_set(error, "vCPU %u runs, or is about to run, a guest of its "
+                     "own (nested virtualisation), which cannot be carried",
+                     w->vcpu->index);
+        return false;
+    }
     x86_cpu_wire_init(w);
     w->env = *s;
     w->hflags = x86_cpu_hflags(s);
@@ -160,6 +166,22 @@ static bool refuse(X86CpuWire *w, GError **error, const char *what)
 {
     tm_error_set(error, "vCPU %u: %s", w->vcpu->index, what);
     return false;
+}
+
+/* Registers that this vCPU's CPUID has not would be lost without a word. */
+static bool check_xcr0(X86CpuWire *w, GError **error)
+{
+    uint64_t can = w->vcpu->state->xcr0_can;
+    uint64_t has = w->env.xcr0 | (w->env.pkru ? X86_XSTATE_PKRU : 0);
+
+    if (can && has & ~can) {
+        tm_error_set(error, "vCPU %u: state components 0x%" G_GINT64_MODIFIER
+                     "x of XCR0 are in use, this vCPU has only 0x%"
+                     G_GINT64_MODIFIER "x (-cpu, or the host)",
+                     w->vcpu->index, (guint64)has, (guint64)can);
+        return false;
+    }
+    return true;
 }
 
 static bool check_wire(X86CpuWire *w, GError **error)
@@ -185,7 +207,7 @@ static bool check_wire(X86CpuWire *w, GError **error)
     if (w->n_msrs > CPU_WIRE_MSRS) {
         return refuse(w, error, "too many MSRs");
     }
-    return true;
+    return check_xcr0(w, error);
 }
 
 static X86Msr *find_msr(X86CpuState *s, uint32_t index)
@@ -246,12 +268,14 @@ static void env_from_wire(X86CpuWire *w, X86CpuState *s)
     s->xsave_size = old.xsave_size;
     s->msrs = old.msrs;
     s->n_msrs = old.n_msrs;
+    s->xcr0_can = old.xcr0_can;
     s->wire = old.wire;
     s->halted = old.halted;
     s->interrupt_request = old.interrupt_request;
     s->cr8 = old.cr8;
     s->apic_base = old.apic_base;
     s->tsc_khz = w->tsc_khz;
+    s->nested = false;
     s->sysenter_cs = w->sysenter_cs;
     s->interrupt_shadow = !!(w->hflags & HF_INHIBIT_IRQ);
     s->nmi_masked = !!(w->hflags2 & HF2_NMI_MASKED);

@@ -47,7 +47,8 @@ typedef struct X86CpuWire {
 
 extern const VmStateDesc x86_cpu_common_desc, x86_cpu_desc;
 
-/** x86_cpu_to_wire() - before a save. Errors: more changed MSRs than fit. */
+/** x86_cpu_to_wire() - before a save. Errors: more changed MSRs than fit;
+ *  a guest of the guest's is under way. */
 bool x86_cpu_to_wire(X86CpuWire *w, GError **error);
 
 /** x86_cpu_wire_init() - what is loaded by subsections that may be missing,
@@ -55,7 +56,8 @@ bool x86_cpu_to_wire(X86CpuWire *w, GError **error);
 void x86_cpu_wire_init(X86CpuWire *w);
 
 /** x86_cpu_from_wire() - check what was loaded and make it the vCPU's
- *  Errors: a value out of range; an MSR or XSAVE state that this host lacks.
+ *  Errors: a value out of range; an MSR or XSAVE state that this host or this
+ *  vCPU lacks.
  *  The vCPU's state is unchanged then. */
 bool x86_cpu_from_wire(X86CpuWire *w, GError **error);
 

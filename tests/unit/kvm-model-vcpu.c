@@ -205,6 +205,70 @@ static int hv_cpuid(KvmModelVcpu *m, struct kvm_cpuid2 *list)
     return put_cpuid(list, offered);
 }
 
+/* ---- registers -------------------------------------------------------- */
+
+#define XSAVE_BV 512
+
+static int get_xsave(KvmModelVcpu *m, struct kvm_xsave *area)
+{
+    memset(area, 0, sizeof(*area));
+    memcpy((uint8_t *)area + XSAVE_BV, &m->xsave_bv, 8);
+    return 0;
+}
+
+static int set_xsave(KvmModelVcpu *m, const struct kvm_xsave *area)
+{
+    uint64_t bv;
+
+    memcpy(&bv, (const uint8_t *)area + XSAVE_BV, 8);
+    if (bv & ~m->xcr0_given) {
+        return -EINVAL;
+    }
+    m->xsave_bv = bv;
+    return 0;
+}
+
+static int set_xcrs(KvmModelVcpu *m, const struct kvm_xcrs *xcrs)
+{
+    if (xcrs->xcrs[0].value & ~m->xcr0_given) {
+        return -EINVAL;
+    }
+    m->xcr0 = xcrs->xcrs[0].value;
+    return 0;
+}
+
+static int get_nested(KvmModelVcpu *m, struct kvm_nested_state *n)
+{
+    if (n->size < sizeof(*n)) {
+        return -E2BIG;
+    }
+    n->size = sizeof(*n);
+    n->format = m->nested_format;
+    n->flags = m->nested_flags;
+    if (m->nested_format == KVM_STATE_NESTED_FORMAT_VMX) {
+        n->hdr.vmx.vmxon_pa = m->vmxon_pa;
+        n->hdr.vmx.vmcs12_pa = UINT64_MAX;
+    }
+    return 0;
+}
+
+static int set_nested(KvmModelVcpu *m, const struct kvm_nested_state *n)
+{
+    bool vmx = m->nested_format == KVM_STATE_NESTED_FORMAT_VMX;
+
+    if (n->format != m->nested_format || n->size < sizeof(*n) ||
+        (vmx && n->hdr.vmx.vmxon_pa == UINT64_MAX &&
+         n->hdr.vmx.vmcs12_pa != UINT64_MAX)) {
+        return -EINVAL;
+    }
+    m->nested_sets++;
+    m->nested_flags = n->flags;
+    if (vmx) {
+        m->vmxon_pa = n->hdr.vmx.vmxon_pa;
+    }
+    return 0;
+}
+
 /* ---- the seam --------------------------------------------------------- */
 
 static int check_extension(const KvmModelVcpu *m, uintptr_t cap)
@@ -270,6 +334,16 @@ static int model_vcpu(KvmIo *io, int vcpu_fd, unsigned long request, void *arg)
         return enable_evmcs(m, arg);
     case KVM_GET_SUPPORTED_HV_CPUID:
         return hv_cpuid(m, arg);
+    case KVM_GET_XSAVE:
+        return get_xsave(m, arg);
+    case KVM_SET_XSAVE:
+        return set_xsave(m, arg);
+    case KVM_SET_XCRS:
+        return set_xcrs(m, arg);
+    case KVM_GET_NESTED_STATE:
+        return get_nested(m, arg);
+    case KVM_SET_NESTED_STATE:
+        return set_nested(m, arg);
     default:
         return -ENOTTY;
     }
@@ -289,6 +363,7 @@ KvmModelVcpu *kvm_model_vcpu_new(GArray *cpuid)
     m->has_vmx = m->has_evmcs = m->has_msr_features = true;
     m->drops_when_enabled = true;
     m->evmcs_versions = 0x0101;
+    m->vmxon_pa = UINT64_MAX;
     for (unsigned i = 0; i < KVM_MODEL_VMX_COUNT; i++) {
         m->vmx[i] = kvm_model_vmx_full(KVM_MODEL_VMX_FIRST + i);
     }

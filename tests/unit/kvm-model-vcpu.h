@@ -42,6 +42,13 @@ typedef struct KvmModelVcpu {
     bool evmcs_on;
     uint64_t vmx[KVM_MODEL_VMX_COUNT];  /* the vCPU's */
     unsigned msr_sets;       /* KVM_SET_MSRS calls with one of them */
+    /* Registers of interest: a component that is in xsave_bv may be beyond
+     * what the vCPU has; setting such a one is refused. */
+    uint64_t xsave_bv, xcr0;
+    uint64_t xcr0_given;     /* by the CPUID that it has */
+    uint16_t nested_format, nested_flags;
+    uint64_t vmxon_pa;
+    unsigned nested_sets;
 } KvmModelVcpu;
 
 /** kvm_model_vcpu_new() - a kernel that nests VMX, of the older age, with

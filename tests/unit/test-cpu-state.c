@@ -269,6 +269,68 @@ static void test_load_refuses_unknown_msr_and_keeps_state(void)
     fixture_done(&b);
 }
 
+/* What the vCPU's CPUID has not is refused, and named; nothing changes. */
+static void test_load_refuses_components_it_has_not(void)
+{
+    static const struct {
+        uint64_t xcr0, can;
+        uint32_t pkru;
+        const char *words;     /* NULL: it is taken */
+    } table[] = {
+        { 7, 0, 0, NULL }, { 7, 7, 0, NULL }, { 1, 3, 0, NULL },
+        { 0xe7, 0x2e7, 0, NULL }, { 0x207, 0x2e7, 5, NULL },
+        { 7, 3, 0, "0x7|0x3" }, { 0xe7, 7, 0, "0xe7|0x7" },
+        { 7, 7, 5, "0x207|0x7" }, { UINT64_C(1) << 62, 7, 0, "0x4000000000" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {
+        Fixture a, b;
+        g_autoptr(GBytes) bytes = NULL;
+        g_autoptr(GError) error = NULL;
+
+        fixture_init(&a);
+        fixture_init(&b);
+        a.vcpu.state->xcr0 = table[i].xcr0;
+        a.vcpu.state->pkru = table[i].pkru;
+        a.vcpu.state->rip = 0x1234;
+        b.vcpu.state->xcr0_can = table[i].can;
+        bytes = save(&a, &x86_cpu_desc);
+        g_assert_cmpint(load(&b, &x86_cpu_desc, bytes, &error), ==,
+                        !table[i].words);
+        if (table[i].words) {
+            g_auto(GStrv) words = g_strsplit(table[i].words, "|", -1);
+
+            g_test_message("%s", error->message);
+            g_assert_nonnull(strstr(error->message, "XCR0"));
+            for (char **word = words; *word; word++) {
+                g_assert_nonnull(strstr(error->message, *word));
+            }
+            g_assert_cmphex(b.vcpu.state->rip, ==, 0xfff0);
+        } else {
+            g_assert_cmphex(b.vcpu.state->xcr0, ==, table[i].xcr0);
+        }
+        g_assert_cmphex(b.vcpu.state->xcr0_can, ==, table[i].can);
+        x86_cpu_reset(b.vcpu.state);
+        g_assert_cmphex(b.vcpu.state->xcr0_can, ==, table[i].can);
+        fixture_done(&a);
+        fixture_done(&b);
+    }
+}
+
+static void test_save_refuses_a_nested_guest(void)
+{
+    Fixture f;
+    g_autoptr(Stream) s = stream_new_memory_output();
+    g_autoptr(GError) error = NULL;
+
+    fixture_init(&f);
+    f.vcpu.state->nested = true;
+    g_assert_false(vmstate_save(s, &x86_cpu_desc, f.wire, NULL, &error));
+    g_assert_nonnull(strstr(error->message, "vCPU 0"));
+    g_assert_nonnull(strstr(error->message, "nested"));
+    fixture_done(&f);
+}
+
 /* Every byte set to every extreme: refused or accepted, never a crash. */
 static void test_load_hostile_bytes_do_no_harm(void)
 {
@@ -439,6 +501,10 @@ int main(int argc, char **argv)
                     test_load_xsave_needs_room_for_it);
     g_test_add_func("/cpu-state/load/refuses-unknown-msr-and-keeps-state",
                     test_load_refuses_unknown_msr_and_keeps_state);
+    g_test_add_func("/cpu-state/load/refuses-components-it-has-not",
+                    test_load_refuses_components_it_has_not);
+    g_test_add_func("/cpu-state/save/refuses-a-nested-guest",
+                    test_save_refuses_a_nested_guest);
     g_test_add_func("/cpu-state/load/hostile-bytes-do-no-harm",
                     test_load_hostile_bytes_do_no_harm);
     g_test_add_func("/cpu-state/hflags/follow-the-mode",

@@ -10,6 +10,7 @@
 
 #include "accel/kvm/kvm-cpu.h"
 #include "accel/kvm/kvm-evmcs.h"
+#include "accel/kvm/kvm-vcpu.h"
 #include "accel/kvm/kvm-vmx.h"
 #include "fake-host.h"
 #include "kvm-model-vcpu.h"
@@ -500,6 +501,153 @@ static void test_evmcs_named_model_with_vmx(void)
     rig_free(r);
 }
 
+/* ---- registers that a vCPU has not ------------------------------------ */
+
+static X86CpuState *with_xsave(Rig *r)
+{
+    X86CpuState *s = r->vcpu.state;
+
+    s->xsave = g_malloc0(sizeof(struct kvm_xsave));
+    s->xsave_size = sizeof(struct kvm_xsave);
+    return s;
+}
+
+static void test_xcr0_is_the_guest_s(void)
+{
+    static const struct {
+        const char *cpu;
+        uint64_t can;
+        uint32_t pkru;
+    } table[] = {
+        { "max", FAKE_HOST_XCR0, 2688 },
+        { "max,-pku", FAKE_HOST_XCR0 & ~0x200, 0 },
+        { "Skylake-Server", 0x2e7, 2688 },
+        { "SandyBridge", 7, 0 },
+        { "Nehalem", 3, 0 },
+        { "max,-xsave", 3, 0 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {
+        Rig *r = rig_new(table[i].cpu);
+
+        up(r);
+        g_assert_cmphex(r->vcpu.state->xcr0_can, ==, table[i].can);
+        g_assert_cmpuint(r->kvm.pkru_offset, ==, table[i].pkru);
+        rig_free(r);
+    }
+}
+
+/* A kernel shows bits of its own CPU's that the guest cannot reach, and does
+ * not take them back. */
+static void test_xsave_bits_out_of_reach_are_dropped(void)
+{
+    Rig *r = rig_new("SandyBridge");
+    X86CpuState *s = with_xsave(r);
+    g_autoptr(GError) error = NULL;
+
+    up(r);
+    r->kernel->xcr0_given = 7;
+    r->kernel->xsave_bv = 0x2e7;
+    g_assert_true(kvm_fpu_get(&r->kv, &error));
+    g_assert_cmphex(s->xstate_bv, ==, 7);
+    s->xstate_bv = 0x207; /* as loaded from a source that has that bit */
+    g_assert_true(kvm_fpu_set(&r->kv, &error));
+    g_assert_cmphex(r->kernel->xsave_bv, ==, 7);
+    rig_free(r);
+}
+
+static void test_msr_without_a_home_is_named(void)
+{
+    static const struct {
+        size_t offset;
+        const char *name;
+    } table[] = {
+        { offsetof(X86CpuState, spec_ctrl), "MSR 0x48 " },
+        { offsetof(X86CpuState, tsc_aux), "MSR 0xc0000103 " },
+        { offsetof(X86CpuState, xss), "MSR 0xda0 " },
+        { offsetof(X86CpuState, vm_hsave), "MSR 0xc0010117 " },
+        { offsetof(X86CpuState, system_time_msr), "MSR 0x4b564d01 " },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {
+        Rig *r = rig_new("max");
+        uint64_t *value = (uint64_t *)((uint8_t *)r->vcpu.state +
+                                       table[i].offset);
+        g_autoptr(GError) error = NULL;
+
+        r->kvm.msrs = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+        g_assert_true(kvm_msrs_set(&r->kv, &error));
+        g_assert_no_error(error);
+        *value = 5;
+        g_assert_false(kvm_msrs_set(&r->kv, &error));
+        g_assert_nonnull(strstr(error->message, table[i].name));
+        g_assert_nonnull(strstr(error->message, "0x5"));
+        g_array_free(r->kvm.msrs, TRUE);
+        rig_free(r);
+    }
+}
+
+/* ---- a guest of the guest's ------------------------------------------- */
+
+static void test_nested_is_seen_and_left(void)
+{
+    static const struct {
+        uint16_t format, flags;
+        uint64_t vmxon;
+        bool svme, nested;
+    } table[] = {
+        { KVM_STATE_NESTED_FORMAT_VMX, 0, UINT64_MAX, false, false },
+        { KVM_STATE_NESTED_FORMAT_VMX, 0, 0x1000, false, true },
+        { KVM_STATE_NESTED_FORMAT_VMX, KVM_STATE_NESTED_GUEST_MODE, 0x1000,
+          false, true },
+        { KVM_STATE_NESTED_FORMAT_SVM, KVM_STATE_NESTED_GIF_SET, 0, false,
+          false },
+        { KVM_STATE_NESTED_FORMAT_SVM, KVM_STATE_NESTED_GIF_SET, 0, true,
+          false },
+        { KVM_STATE_NESTED_FORMAT_SVM, 0, 0, true, true },
+        { KVM_STATE_NESTED_FORMAT_SVM, KVM_STATE_NESTED_GUEST_MODE |
+          KVM_STATE_NESTED_GIF_SET, 0, true, true },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {
+        Rig *r = rig_new("max");
+        g_autoptr(GError) error = NULL;
+
+        r->kernel->nested_format = table[i].format;
+        r->kernel->nested_flags = table[i].flags;
+        r->kernel->vmxon_pa = table[i].vmxon;
+        r->vcpu.state->efer = table[i].svme ? 1 << 12 : 0;
+        r->kvm.caps.nested_bytes = sizeof(struct kvm_nested_state);
+        g_assert_true(kvm_nested_get(&r->kv, &error));
+        g_assert_cmpint(r->vcpu.state->nested, ==, table[i].nested);
+        g_assert_true(kvm_nested_leave(&r->kv, &error));
+        g_assert_no_error(error);
+        g_assert_cmpuint(r->kernel->nested_sets, ==, table[i].nested);
+        g_assert_true(kvm_nested_get(&r->kv, &error));
+        g_assert_false(r->vcpu.state->nested);
+        rig_free(r);
+    }
+}
+
+static void test_nested_of_a_kernel_that_does_not_tell(void)
+{
+    Rig *r = rig_new("max");
+    g_autoptr(GError) error = NULL;
+
+    r->kernel->fail_request = KVM_GET_NESTED_STATE;
+    r->kernel->fail_errno = ENOTTY;
+    r->vcpu.state->nested = true;
+    g_assert_true(kvm_nested_get(&r->kv, &error));
+    g_assert_false(r->vcpu.state->nested);
+    g_assert_true(kvm_nested_leave(&r->kv, &error));
+    r->kvm.caps.nested_bytes = 4096;
+    g_assert_false(kvm_nested_get(&r->kv, &error));
+    g_assert_nonnull(strstr(error->message, "KVM_GET_NESTED_STATE"));
+    g_clear_error(&error);
+    g_assert_false(kvm_nested_leave(&r->kv, &error));
+    rig_free(r);
+}
+
 /* ---- the filter ------------------------------------------------------- */
 
 /* The rows of the table: MSR, the bit of the control in its high half. */
@@ -584,6 +732,13 @@ int main(int argc, char **argv)
     T("evmcs/off-has-no-leaves", test_evmcs_off_has_no_leaves);
     T("evmcs/what-it-needs-is-named", test_evmcs_what_it_needs_is_named);
     T("evmcs/named-model-with-vmx", test_evmcs_named_model_with_vmx);
+    T("xcr0/is-the-guest-s", test_xcr0_is_the_guest_s);
+    T("xsave/bits-out-of-reach-are-dropped",
+      test_xsave_bits_out_of_reach_are_dropped);
+    T("msrs/without-a-home-is-named", test_msr_without_a_home_is_named);
+    T("nested/is-seen-and-left", test_nested_is_seen_and_left);
+    T("nested/kernel-that-does-not-tell",
+      test_nested_of_a_kernel_that_does_not_tell);
     T("filter/every-bit-of-every-msr", test_filter_every_bit_of_every_msr);
 #undef T
     return g_test_run();

@@ -90,6 +90,10 @@ typedef struct X86CpuState {
     uint32_t tsc_khz;
     bool halted;                 /* without an in-kernel irqchip */
     uint32_t interrupt_request;
+    uint64_t xcr0_can;           /* components of XCR0 that this vCPU has, from
+                                    its CPUID; 0: not known */
+    bool nested;                 /* a guest of the guest's is under way, whose
+                                    state is not here */
     /* Whole XSAVE area of hosts that have more than AVX; 0 bytes otherwise. */
     uint32_t xsave_size;
     uint8_t *xsave;
@@ -107,8 +111,8 @@ X86CpuState *x86_cpu_state_new(void);
 void x86_cpu_state_free(X86CpuState *state);
 
 /** x86_cpu_reset() - to power-on values; keeps what depends on the host
- *  (tsc_khz, which MSRs are listed, the size of the XSAVE area) and whether
- *  it is the bootstrap processor (apic_base). */
+ *  (tsc_khz, which MSRs are listed, size and components of the XSAVE area) and
+ *  whether it is the bootstrap processor (apic_base). */
 void x86_cpu_reset(X86CpuState *state);
 
 /** x86_cpu_set_boot_sector() - on top of a reset: real mode, CS:IP 0:7c00,
