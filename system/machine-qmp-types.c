@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QMP commands about what this program has: machines, and types by the names
+ * QMP commands about what this program has: machines, CPU models, and types by the names
  * that clients look for ("tcg-accel", "ide-hd", "pc-q35-10.0-machine").
  */
 #include <string.h>
@@ -8,6 +8,9 @@
 #include "accel/accel.h"
 #include "hw/board.h"
 #include "qapi/qapi-commands.h"
+#include "system/app.h"
+#include "system/vm.h"
+#include "target/i386/cpu-plan.h"
 
 MachineInfoList *qmp_query_machines(QmpSession *session, GError **error)
 {
@@ -22,6 +25,62 @@ MachineInfoList *qmp_query_machines(QmpSession *session, GError **error)
         info->is_default = t->is_default;
         info->cpu_max = MAX(t->max_cpus, 1);
         info->default_ram_id = g_strdup(t->default_ram_id);
+        QAPI_LIST_APPEND(tail, info);
+    }
+    return list;
+}
+
+static bool is_taken(const Accel *accel, const X86CpuModel *model)
+{
+    const char *const *names = accel->cpu_models;
+
+    return !names || g_strv_contains(names, model->name);
+}
+
+static strList *name_list(GStrv names)
+{
+    strList *list = NULL, **tail = &list;
+
+    for (; *names; names++) {
+        QAPI_LIST_APPEND(tail, g_strdup(*names));
+    }
+    return list;
+}
+
+/* What a plain "-cpu NAME" would be told to lack. */
+static void fill_unavailable(CpuDefinitionInfo *info, const X86CpuModel *model,
+                             const X86FeatureSet *host)
+{
+    const X86CpuSpec spec = { .model = model };
+    g_auto(GStrv) names = NULL;
+    X86CpuPlan plan;
+
+    x86_cpu_plan(&spec, host, &plan);
+    names = x86_features_names(&plan.missing);
+    info->has_unavailable_features = true;
+    info->unavailable_features = name_list(names);
+}
+
+CpuDefinitionInfoList *qmp_query_cpu_definitions(QmpSession *session,
+                                                 GError **error)
+{
+    const Accel *accel = ((App *)qmp_session_app(session))->vm->accel;
+    CpuDefinitionInfoList *list = NULL, **tail = &list;
+
+    for (const X86CpuModel *m = x86_cpu_models(); m->name; m++) {
+        CpuDefinitionInfo *info;
+
+        if (!is_taken(accel, m)) {
+            continue;
+        }
+        info = g_new0(CpuDefinitionInfo, 1);
+        info->name = g_strdup(m->name);
+        info->typename = g_strdup_printf("%s-x86_64-cpu", m->name);
+        info->has_migration_safe = true;
+        info->migration_safe = !m->is_host;
+        if (accel->cpu_features) {
+            fill_unavailable(info, m, accel->cpu_features);
+        }
         QAPI_LIST_APPEND(tail, info);
     }
     return list;

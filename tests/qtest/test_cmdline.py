@@ -243,6 +243,30 @@ def cpu_models_qtest():
     check(answers[0]['return'], [])
 
 
+@suite.test('answers/query-cpu-definitions')
+def query_cpu_definitions():
+    """The models that -cpu takes; under tcg, those of the software CPU."""
+    answers = qmp_run(suite.options.binary, ['-accel', 'qtest', '-machine',
+                                             'none'],
+                      ['query-cpu-definitions',
+                       {'execute': 'query-cpu-definitions',
+                        'arguments': {'x': 1}}])
+    models = answers[0]['return']
+    check([m['name'] for m in models], cpu_models())
+    for m in models:
+        check(m, {'name': m['name'], 'typename': m['name'] + '-x86_64-cpu',
+                  'migration-safe': m['name'] not in ('host', 'max'),
+                  'static': False, 'deprecated': False})
+    check('error' in answers[1], True, answers[1])
+    _, names, _ = run(suite.options.binary, '-accel', 'help')
+    if 'tcg' in names.split():
+        answers = qmp_run(suite.options.binary, ['-accel', 'tcg'],
+                          ['query-cpu-definitions'])
+        some = {m['name'] for m in answers[0]['return']}
+        check({'max', 'qemu64', 'EPYC'} <= some, True, some)
+        check(some & {'host', 'base', 'EPYC-Milan'}, set(), some)
+
+
 @suite.test('made/cpu-models-of-the-software-cpu')
 def cpu_models_tcg():
     """It has some models whole; a change to one is refused by name."""

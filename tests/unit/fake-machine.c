@@ -109,6 +109,12 @@ MachineInfoList *qmp_query_machines(QmpSession *session, GError **error)
     return NULL;
 }
 
+CpuDefinitionInfoList *qmp_query_cpu_definitions(QmpSession *session,
+                                                 GError **error)
+{
+    return NULL;
+}
+
 CurrentMachineParams *qmp_query_current_machine(QmpSession *session,
                                                 GError **error)
 {
