@@ -108,13 +108,15 @@ static void print_report(const char *text)
     g_test_message("%s", text);
 }
 
-KvmGuest *kvm_guest_new(const char *options, unsigned n_vcpus)
+KvmGuest *kvm_guest_new_cpu(const char *options, const X86CpuSpec *cpu,
+                            unsigned n_vcpus)
 {
     KvmGuest *g = g_new0(KvmGuest, 1);
     g_autoptr(GError) error = NULL;
 
     big_lock();
     g->vm = vm_new();
+    g->vm->cpu = cpu;
     g->accel = g_new0(Accel, 1);
     g->accel->ops = &accel_kvm_ops;
     g->accel->name = "kvm";
@@ -129,6 +131,11 @@ KvmGuest *kvm_guest_new(const char *options, unsigned n_vcpus)
     cpus_create(g->vm, n_vcpus, &error);
     g_assert_no_error(error);
     return g;
+}
+
+KvmGuest *kvm_guest_new(const char *options, unsigned n_vcpus)
+{
+    return kvm_guest_new_cpu(options, NULL, n_vcpus);
 }
 
 void kvm_guest_free(KvmGuest *g)

@@ -37,6 +37,10 @@ bool kvm_guest_skip(void);
 /** kvm_guest_new() - @options as in -accel kvm,OPTIONS (or NULL); takes the
  *  big lock, which kvm_guest_free() drops. Fails the test on errors. */
 KvmGuest *kvm_guest_new(const char *options, unsigned n_vcpus);
+/** kvm_guest_new_cpu() - the same; @cpu: as of -cpu, or NULL; is the caller's
+ *  and outlives the guest */
+KvmGuest *kvm_guest_new_cpu(const char *options, const X86CpuSpec *cpu,
+                            unsigned n_vcpus);
 void kvm_guest_free(KvmGuest *g);
 
 /** kvm_guest_load() - put code where vCPU @index begins */
