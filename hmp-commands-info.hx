@@ -12,6 +12,11 @@ call: hmp_info_cpus
 | One line per vCPU with the host's thread that runs it; `*` marks the chosen
 | one.
 
+command: dirty_rate
+help: show how fast the guest writes its memory
+call: hmp_info_dirty_rate
+| What `calc_dirty_rate` has found, or that it is still at work. MB are MiB.
+
 command: kvm
 help: show how KVM is used
 call: hmp_info_kvm

@@ -145,3 +145,13 @@ params: parameter value
 help: set a parameter of migration
 call: hmp_migrate_set_parameter
 | See `info migrate_parameters`.
+
+command: calc_dirty_rate
+args: dirty_ring:-r,dirty_bitmap:-b,second:l,sample_pages_per_GB:l?
+params: [-r] [-b] second [sample_pages_per_GB]
+help: measure how fast the guest writes its memory (-r: by the dirty ring,
+help: -b: by the dirty log, else by sampling pages)
+call: hmp_calc_dirty_rate
+| Look for 1 to 60 seconds; `info dirty_rate` shows the result. Samples are
+| 128 to 16384 pages per GiB, 512 if nothing is said, and not with `-b`. The
+| dirty ring is not supported yet.

@@ -151,3 +151,54 @@ void hmp_migrate_set_parameter(Hmp *hmp, JsonObject *args)
     }
     hmp_report(hmp, error);
 }
+
+/* ---- dirty rate ------------------------------------------------------ */
+
+static bool flag(JsonObject *args, const char *name)
+{
+    return json_object_get_boolean_member_with_default(args, name, FALSE);
+}
+
+static bool mode_from_flags(JsonObject *args, DirtyRateMeasureMode *ret,
+                            GError **error)
+{
+    bool ring = flag(args, "dirty_ring"), bitmap = flag(args, "dirty_bitmap");
+
+    if (ring && bitmap) {
+        tm_error_set(error, "-r and -b exclude each other");
+        return false;
+    }
+    *ret = ring   ? DIRTY_RATE_MEASURE_MODE_DIRTY_RING
+         : bitmap ? DIRTY_RATE_MEASURE_MODE_DIRTY_BITMAP
+                  : DIRTY_RATE_MEASURE_MODE_PAGE_SAMPLING;
+    return true;
+}
+
+void hmp_calc_dirty_rate(Hmp *hmp, JsonObject *args)
+{
+    static const char samples[] = "sample_pages_per_GB";
+    int64_t seconds = json_object_get_int_member(args, "second");
+    bool has_samples = json_object_has_member(args, samples);
+    g_autoptr(GError) error = NULL;
+    DirtyRateMeasureMode mode;
+
+    if (mode_from_flags(args, &mode, &error)) {
+        qmp_calc_dirty_rate(hmp_session(hmp), seconds, true, TIME_UNIT_SECOND,
+                            has_samples, has_samples ?
+                            json_object_get_int_member(args, samples) : 0,
+                            true, mode, &error);
+    }
+    if (!hmp_report(hmp, error)) {
+        hmp_printf(hmp, "measuring for %" G_GINT64_FORMAT " s; "
+                   "'info dirty_rate' will show the result\n", seconds);
+    }
+}
+
+void hmp_info_dirty_rate(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(DirtyRateInfo) info =
+        qmp_query_dirty_rate(hmp_session(hmp), true, TIME_UNIT_SECOND, NULL);
+    g_autofree char *text = dirty_rate_info_text(info);
+
+    hmp_printf(hmp, "%s", text);
+}

@@ -8,6 +8,8 @@
 
 #include "monitor/hmp.h"
 
+HmpHandler hmp_calc_dirty_rate;
+HmpHandler hmp_info_dirty_rate;
 HmpHandler hmp_info_migrate;
 HmpHandler hmp_info_migrate_capabilities;
 HmpHandler hmp_info_migrate_parameters;

@@ -3,6 +3,7 @@
  * The QMP commands of migration: arguments in, one call of the job, its answer
  * out. Run in the main thread under the big lock.
  */
+#include "migration/dirtyrate.h"
 #include "migration/migration-address.h"
 #include "migration/migration.h"
 #include "qapi/qapi-commands.h"
@@ -105,4 +106,36 @@ bool qmp_migrate_continue(QmpSession *session, MigrationStatus state,
                           GError **error)
 {
     return migration_continue(job_of(session), state, error);
+}
+
+/* ---- dirty rate ------------------------------------------------------ */
+
+static DirtyRate *dirty_rate_of(QmpSession *session)
+{
+    return ((App *)qmp_session_app(session))->dirty_rate;
+}
+
+bool qmp_calc_dirty_rate(QmpSession *session, int64_t calc_time,
+                         bool has_calc_time_unit, TimeUnit calc_time_unit,
+                         bool has_sample_pages, int64_t sample_pages,
+                         bool has_mode, DirtyRateMeasureMode mode,
+                         GError **error)
+{
+    DirtyRateRequest request = {
+        .mode = has_mode ? mode : DIRTY_RATE_MEASURE_MODE_PAGE_SAMPLING,
+        .calc_time = calc_time,
+        .unit = has_calc_time_unit ? calc_time_unit : TIME_UNIT_SECOND,
+        .has_sample_pages = has_sample_pages,
+        .sample_pages = sample_pages,
+    };
+
+    return dirty_rate_start(dirty_rate_of(session), &request, error);
+}
+
+DirtyRateInfo *qmp_query_dirty_rate(QmpSession *session,
+                                    bool has_calc_time_unit,
+                                    TimeUnit calc_time_unit, GError **error)
+{
+    return dirty_rate_query(dirty_rate_of(session), has_calc_time_unit ?
+                            calc_time_unit : TIME_UNIT_SECOND);
 }

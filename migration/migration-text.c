@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The lines of "info migrate", in the order and form that readers of QEMU's
- * know; what only this program knows comes last.
+ * The lines of "info migrate" and "info dirty_rate", in the order and form that
+ * readers of QEMU's know; what only this program knows comes last.
  */
 #include "migration/migration-text.h"
 
@@ -12,6 +12,9 @@
 #define LINE(text, fmt, value) \
     g_string_append_printf(text, fmt "\n", (uint64_t)(value))
 #define N "%" G_GUINT64_FORMAT
+#define LINE_SIGNED(text, fmt, value) \
+    g_string_append_printf(text, fmt "\n", (int64_t)(value))
+#define D "%" G_GINT64_FORMAT
 
 static void add_blockers(GString *text, const MigrationInfo *info)
 {
@@ -122,6 +125,31 @@ char *migration_info_text(const MigrationInfo *info)
     add_addresses(text, info);
     if (info->tidemark) {
         add_costs(text, info->tidemark);
+    }
+    return g_string_free(text, FALSE);
+}
+
+char *dirty_rate_info_text(const DirtyRateInfo *info)
+{
+    GString *text = g_string_new(NULL);
+
+    g_string_append_printf(text, "Status: %s\n",
+                           DirtyRateStatus_str(info->status));
+    /* QEMU shows the seconds under this unit; here the number fits it. */
+    LINE_SIGNED(text, "Start Time: " D " (ms)", info->start_time * 1000);
+    if (info->mode == DIRTY_RATE_MEASURE_MODE_PAGE_SAMPLING) {
+        LINE(text, "Sample Pages: " N " (per GB)", info->sample_pages);
+    }
+    LINE_SIGNED(text, "Period: " D " (sec)", info->calc_time);
+    g_string_append_printf(text, "Mode: %s\n",
+                           DirtyRateMeasureMode_str(info->mode));
+    if (info->has_dirty_rate) {
+        LINE_SIGNED(text, "Dirty rate: " D " (MB/s)", info->dirty_rate);
+    } else {
+        g_string_append(text, "Dirty rate: (not ready)\n");
+    }
+    if (info->error_desc) {
+        g_string_append_printf(text, "Failed: %s\n", info->error_desc);
     }
     return g_string_free(text, FALSE);
 }

@@ -10,6 +10,7 @@
 #include "chardev/chardev.h"
 #include "hw/board.h"
 #include "io/connect.h"
+#include "migration/dirtyrate.h"
 #include "monitor/hmp-tables.h"
 #include "monitor/monitor.h"
 #include "qapi/qapi-commands.h"
@@ -133,6 +134,7 @@ static bool make_migration(Machine *m, GError **error)
 
     app->migration = migration_new(app->vm, &machine_migration_observer, app);
     migration_set_channel_env(app->migration, &env);
+    app->dirty_rate = dirty_rate_new(app->vm, clock_new_host());
     for (guint i = 0; i < m->opts->global_list->len; i++) {
         const OptGlobal *g = g_ptr_array_index(m->opts->global_list, i);
 
@@ -283,6 +285,8 @@ void machine_done(Machine *m)
 {
     App *app = &m->app;
 
+    dirty_rate_free(app->dirty_rate);
+    app->dirty_rate = NULL;
     if (app->migration) {
         migration_free(app->migration);
         app->migration = NULL;

@@ -11,6 +11,7 @@
 
 typedef struct ChardevList ChardevList;
 typedef struct Consoles Consoles;
+typedef struct DirtyRate DirtyRate;
 typedef struct FdSets FdSets;
 typedef struct MachineType MachineType;
 typedef struct Migration Migration;
@@ -20,6 +21,7 @@ typedef struct Vm Vm;
 typedef struct App {
     Vm *vm;
     Migration *migration;
+    DirtyRate *dirty_rate;
     Monitors *monitors;
     ChardevList *chardevs;
     Consoles *consoles;

@@ -87,6 +87,9 @@ static bool log_sync(MemoryListener *l, const MemorySection *s,
     clear_words(log, log->late);
     bitmap_clear(log->late, 0, log->npages);
     bitmap_copy(log->cache, log->kernel, log->npages);
+    if (guest->clears_when_read) {
+        bitmap_clear(log->kernel, 0, log->npages);
+    }
     g_mutex_unlock(&guest->lock);
     dirty_sync_merge(guest->vm->map, s, log->cache);
     return true;

@@ -36,6 +36,7 @@ typedef struct FakeGuest {
     GThread *thread;
     bool end;
     /* Misbehaviour. */
+    bool clears_when_read; /* as GET without manual clear; no clear then */
     bool clear_late;      /* clear at the next sync: after pages are read */
     int fail_sync_in;     /* the n-th sync from now fails; 0: none */
     int fail_clear_in;

@@ -88,3 +88,19 @@ bool qmp_migrate_continue(QmpSession *session, MigrationStatus state,
 {
     return true;
 }
+
+bool qmp_calc_dirty_rate(QmpSession *session, int64_t calc_time,
+                         bool has_calc_time_unit, TimeUnit calc_time_unit,
+                         bool has_sample_pages, int64_t sample_pages,
+                         bool has_mode, DirtyRateMeasureMode mode,
+                         GError **error)
+{
+    return true;
+}
+
+DirtyRateInfo *qmp_query_dirty_rate(QmpSession *session,
+                                    bool has_calc_time_unit,
+                                    TimeUnit calc_time_unit, GError **error)
+{
+    return g_new0(DirtyRateInfo, 1);
+}

@@ -15,10 +15,10 @@
 
 /* -- handlers that belong to the migration room */
 
-HmpHandler hmp_info_migrate, hmp_info_migrate_capabilities,
-    hmp_info_migrate_parameters, hmp_migrate, hmp_migrate_cancel,
-    hmp_migrate_continue, hmp_migrate_incoming, hmp_migrate_set_capability,
-    hmp_migrate_set_parameter;
+HmpHandler hmp_calc_dirty_rate, hmp_info_dirty_rate, hmp_info_migrate,
+    hmp_info_migrate_capabilities, hmp_info_migrate_parameters, hmp_migrate,
+    hmp_migrate_cancel, hmp_migrate_continue, hmp_migrate_incoming,
+    hmp_migrate_set_capability, hmp_migrate_set_parameter;
 
 static void note_args(Hmp *hmp, const char *name, JsonObject *args)
 {
@@ -35,6 +35,8 @@ static void note_args(Hmp *hmp, const char *name, JsonObject *args)
         note_args(hmp, #name, args); \
     }
 
+NOTING_HANDLER(calc_dirty_rate)
+NOTING_HANDLER(info_dirty_rate)
 NOTING_HANDLER(info_migrate)
 NOTING_HANDLER(info_migrate_capabilities)
 NOTING_HANDLER(info_migrate_parameters)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fake-chardev.h"
+#include "migration/dirtyrate.h"
 #include "migration/migration-address.h"
 #include "migration/migration-hmp-cmds.h"
 #include "migration/migration-text.h"
@@ -99,9 +100,47 @@ static void test_info_golden_text(void)
     }
 }
 
+static const struct {
+    const char *json, *text;
+} rate_texts[] = {
+    { "{\"status\": \"unstarted\", \"sample-pages\": 0, \"mode\":"
+      "\"page-sampling\", \"calc-time-unit\": \"second\","
+      "\"start-time\": 0, \"calc-time\": 0}",
+      "Status: unstarted\nStart Time: 0 (ms)\nSample Pages: 0 (per GB)\n"
+      "Period: 0 (sec)\nMode: page-sampling\nDirty rate: (not ready)\n" },
+    { "{\"status\": \"measured\", \"sample-pages\": 512, \"mode\":"
+      "\"page-sampling\", \"calc-time-unit\": \"second\","
+      "\"start-time\": 1693900454, \"calc-time\": 10,"
+      "\"dirty-rate\": 108}",
+      "Status: measured\nStart Time: 1693900454000 (ms)\n"
+      "Sample Pages: 512 (per GB)\nPeriod: 10 (sec)\n"
+      "Mode: page-sampling\nDirty rate: 108 (MB/s)\n" },
+    { "{\"status\": \"unstarted\", \"sample-pages\": 0, \"mode\":"
+      "\"dirty-bitmap\", \"calc-time-unit\": \"second\","
+      "\"start-time\": 1, \"calc-time\": 10, \"error-desc\": \"why\"}",
+      "Status: unstarted\nStart Time: 1000 (ms)\nPeriod: 10 (sec)\n"
+      "Mode: dirty-bitmap\nDirty rate: (not ready)\nFailed: why\n" },
+};
+
+static void test_dirty_rate_golden_text(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(rate_texts); i++) {
+        const char *json = rate_texts[i].json;
+        g_autoptr(JsonNode) node = json_text_parse(json, strlen(json), NULL);
+        g_autoptr(DirtyRateInfo) info = NULL;
+        g_autofree char *text = NULL;
+
+        g_assert_true(qapi_DirtyRateInfo_from_json(node, &info, NULL));
+        text = dirty_rate_info_text(info);
+        g_assert_cmpstr(text, ==, rate_texts[i].text);
+    }
+}
+
 /* ---- a job and a monitor --------------------------------------------- */
 
 static const HmpCommand commands[] = {
+    { "calc_dirty_rate", "dirty_ring:-r,dirty_bitmap:-b,second:l,"
+      "sample_pages_per_GB:l?", "second", "measure", hmp_calc_dirty_rate },
     { "info", "", "[subcommand]", "show", hmp_info },
     { "migrate", "detach:-d,uri:s", "[-d] uri", "migrate", hmp_migrate },
     { "migrate_cancel", "", "", "cancel", hmp_migrate_cancel },
@@ -115,6 +154,7 @@ static const HmpCommand commands[] = {
 };
 
 static const HmpCommand infos[] = {
+    { "dirty_rate", "", "", "show", hmp_info_dirty_rate },
     { "migrate", "", "", "show", hmp_info_migrate },
     { "migrate_capabilities", "", "", "show",
       hmp_info_migrate_capabilities },
@@ -140,6 +180,7 @@ static void set_up(Fixture *f, const void *unused)
     f->app.vm->machine_name = g_strdup("toy-1.0");
     big_lock_attach_main_loop();
     f->app.migration = migration_new(f->app.vm, &nobody, NULL);
+    f->app.dirty_rate = dirty_rate_new(f->app.vm, clock_new_test(0));
     f->chr = fake_chardev_new("q");
     config.chardevs = (ChardevList *)f->chr;
     f->monitors = monitors_new(&config);
@@ -150,6 +191,7 @@ static void set_up(Fixture *f, const void *unused)
 
 static void tear_down(Fixture *f, const void *unused)
 {
+    dirty_rate_free(f->app.dirty_rate);
     migration_free(f->app.migration);
     monitors_free(f->monitors);
     fake_chardev_free(f->chr);
@@ -247,6 +289,40 @@ static void test_migrate_bad_ones_fail_at_once(Fixture *f, const void *unused)
     expect(f, "info migrate", GLOBALS);
 }
 
+/* Each argument gets where it belongs; the words are those of QMP. */
+static void test_dirty_rate_arguments(Fixture *f, const void *unused)
+{
+    g_autofree char *text = NULL;
+
+    expect(f, "calc_dirty_rate 1", "Error: the machine has no RAM\r\n");
+    g_assert_nonnull(ram_list_add_anon(&f->app.vm->ram, "ram", 4096, NULL));
+    expect(f, "calc_dirty_rate 0",
+           "Error: 'calc-time' must be 1 to 60 s, not 0\r\n");
+    expect(f, "calc_dirty_rate 61",
+           "Error: 'calc-time' must be 1 to 60 s, not 61\r\n");
+    expect(f, "calc_dirty_rate 60 127",
+           "Error: 'sample-pages' must be 128 to 16384 per GiB, not 127\r\n");
+    expect(f, "calc_dirty_rate -b 60 128", "Error: 'sample-pages' is for mode "
+           "'page-sampling', not for 'dirty-bitmap'\r\n");
+    expect(f, "calc_dirty_rate -r 60", "Error: mode 'dirty-ring' is not "
+           "supported: there is no dirty ring\r\n");
+    expect(f, "calc_dirty_rate -b -r 60",
+           "Error: -r and -b exclude each other\r\n");
+    expect(f, "calc_dirty_rate 60 16384", "measuring for 60 s; "
+           "'info dirty_rate' will show the result\r\n");
+    do { /* by a clock that only sleeping moves */
+        big_unlock();
+        g_usleep(200);
+        big_lock();
+        g_free(text);
+        text = run(f, "info dirty_rate");
+    } while (g_str_has_prefix(text, "Status: measuring\r\n"));
+    g_assert_true(g_str_has_prefix(text, "Status: measured\r\n"));
+    g_assert_nonnull(strstr(text, "\r\nSample Pages: 16384 (per GB)\r\n"
+                            "Period: 60 (sec)\r\nMode: page-sampling\r\n"
+                            "Dirty rate: 0 (MB/s)\r\n"));
+}
+
 /* ---- addresses ------------------------------------------------------- */
 
 #define CHANNEL(type, addr) \
@@ -332,6 +408,10 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/migration-hmp/info/golden-text", test_info_golden_text);
+    g_test_add_func("/migration-hmp/dirty-rate/golden-text",
+                    test_dirty_rate_golden_text);
+    g_test_add("/migration-hmp/dirty-rate/arguments", Fixture, NULL, set_up,
+               test_dirty_rate_arguments, tear_down);
     g_test_add("/migration-hmp/settings", Fixture, NULL, set_up,
                test_settings, tear_down);
     g_test_add("/migration-hmp/migrate/waits-for-its-end", Fixture, NULL,
