@@ -62,9 +62,18 @@ bool kvm_dirty_get(KvmSlots *slots, KvmSlot *slot, uint64_t *words,
     return true;
 }
 
+/*
+ * A GET that fails may have taken bits that it could not hand over (EFAULT):
+ * they exist nowhere then. So the whole slot counts as dirty for whoever is
+ * on; the error is told all the same.
+ */
 static bool fetch_log(KvmSlots *slots, KvmSlot *slot, GError **error)
 {
-    return kvm_dirty_get(slots, slot, slot->cache, error);
+    if (!kvm_dirty_get(slots, slot, slot->cache, error)) {
+        kvm_slots_assume_dirty_locked(slots, slot);
+        return false;
+    }
+    return true;
 }
 
 #ifdef TM_DEBUG_CHECKS

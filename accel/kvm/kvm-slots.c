@@ -7,6 +7,7 @@
 
 #include <linux/kvm.h>
 
+#include "system/dirty-bitmap.h"
 #include "trace/accel_kvm.h"
 #include "util/bitmap.h"
 #include "util/error.h"
@@ -156,27 +157,21 @@ static bool add_one_locked(KvmSlots *slots, const MemorySection *s,
     return true;
 }
 
+void kvm_slots_assume_dirty_locked(KvmSlots *slots, const KvmSlot *slot)
+{
+    trace_kvm_slot_assumed_dirty(slot->id, slot->npages);
+    dirty_bitmap_mark(memory_map_ram(slots->listener.map), slot->block,
+                      slot->offset >> TM_PAGE_BITS, slot->npages);
+}
+
 /* Collect what is not yet told, so that removal loses no bit. */
 static void sync_before_del_locked(KvmSlots *slots, KvmSlot *slot)
     TSA_REQUIRES(slots->lock);
 static void sync_before_del_locked(KvmSlots *slots, KvmSlot *slot)
 {
-    g_autoptr(GError) error = NULL;
-
-    if (!slot->logging) {
-        return;
-    }
-    if (!kvm_slots_sync_one_locked(slots, slot, &error)) {
-        MemorySection whole = {
-            .gpa = slot->gpa, .size = slot->npages << TM_PAGE_BITS,
-            .block = slot->block, .offset = slot->offset,
-            .readonly = slot->readonly,
-        };
-
-        /* The safe side: what cannot be asked for is dirty. */
-        trace_kvm_slot_assumed_dirty(slot->id, slot->npages, error->message);
-        bitmap_set(slot->cache, 0, slot->npages);
-        dirty_sync_merge(slots->listener.map, &whole, slot->cache);
+    /* The safe side: what cannot be asked for is dirty. */
+    if (slot->logging && !kvm_slots_sync_one_locked(slots, slot, NULL)) {
+        kvm_slots_assume_dirty_locked(slots, slot);
     }
 }
 

@@ -129,10 +129,18 @@ KvmSlot *kvm_slots_at_locked(const KvmSlots *slots, guint i, uint64_t end)
  * Always the whole slot, even if less was asked for: a bit that is in the
  * cache must have been told to every client, or a clear would lose it.
  * Context: slots lock, big lock.
- * Errors:  fetch's. Nothing was merged and nothing is lost.
+ * Errors:  fetch's. Nothing is lost.
  */
 bool kvm_slots_sync_one_locked(KvmSlots *slots, KvmSlot *slot,
                                GError **error) TSA_REQUIRES(slots->lock);
+
+/**
+ * kvm_slots_assume_dirty_locked() - every page of the slot is dirty for every
+ * client that is on: the safe side where the kernel's bits cannot be had
+ * Context: slots lock.
+ */
+void kvm_slots_assume_dirty_locked(KvmSlots *slots, const KvmSlot *slot)
+    TSA_REQUIRES(slots->lock);
 
 /* Hooks of the listener, shared with tests. */
 extern const MemoryListenerOps kvm_slots_listener_ops;

@@ -266,7 +266,9 @@ static void test_fetch_shapes(void)
     }
 }
 
-static void test_fetch_failing_loses_nothing(void)
+/* @taken: the kernel has taken the bits when it finds that it cannot hand them
+ * over, in the mode in which GET takes any. */
+static void fetch_failing(bool taken)
 {
     for (RigMode mode = 0; mode < RIG_MODES; mode++) {
         KvmRig *rig = kvm_rig_new(mode, NULL);
@@ -281,14 +283,26 @@ static void test_fetch_failing_loses_nothing(void)
         dirty_log_stop(rig->map, DIRTY_CLIENT_RATE); /* was off: nothing */
         kvm_model_write(rig->model, 5 * PAGE, 1);
         rig->model->fail_request = KVM_GET_DIRTY_LOG;
-        rig->model->fail_errno = EFAULT;
+        rig->model->fail_errno = taken ? 0 : EFAULT;
+        rig->model->fail_copy_out = taken;
         g_assert_false(dirty_sync_round(rig->map, &error));
         g_assert_nonnull(strstr(error->message, "dirty log of slot"));
         rig->model->fail_errno = 0;
+        rig->model->fail_copy_out = false;
         kvm_rig_sync(rig);
         g_assert_true(dirty_bitmap_test(a, MIG, 5));
         kvm_rig_free(rig);
     }
+}
+
+static void test_fetch_failing_loses_nothing(void)
+{
+    fetch_failing(false);
+}
+
+static void test_fetch_failing_with_bits_taken_loses_nothing(void)
+{
+    fetch_failing(true);
 }
 
 static void test_log_start_failing_is_undone(void)
@@ -529,6 +543,8 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm-slots/fetch/shapes", test_fetch_shapes);
     g_test_add_func("/kvm-slots/fetch/failing-loses-nothing",
                     test_fetch_failing_loses_nothing);
+    g_test_add_func("/kvm-slots/fetch/failing-with-bits-taken-loses-nothing",
+                    test_fetch_failing_with_bits_taken_loses_nothing);
     g_test_add_func("/kvm-slots/log-start/failing-is-undone",
                     test_log_start_failing_is_undone);
     g_test_add_func("/kvm-slots/log-stop/frees-the-cache",
