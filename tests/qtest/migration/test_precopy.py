@@ -284,13 +284,16 @@ def vmm_writes():
         pair.src.wait_serial(b'B')
         for page in range(256, 512):
             pair.src.qtest.write(page << 12, os.urandom(4096))
-        pair.src.parameter(max_bandwidth=1 << 20)
+        # Some ten seconds for these pages alone: it must not be over before
+        # the last write, which would then change the source only.
+        pair.src.parameter(max_bandwidth=1 << 17)
         pair.src.parameter(downtime_limit=1)
         pair.src.cmd('migrate', uri=pair.uri())
         pair.src.wait_migrate('active', never=('failed', 'completed'))
         for n in range(2000):
             page = 256 + (n * 7919) % 256
             pair.src.qtest.writeq((page << 12) + 8 * (n % 512), n + 1)
+        pair.src.wait_migrate('active', never=('failed', 'completed'))
         pair.fast()
         pair.finish()
         pair.prove_equal()
