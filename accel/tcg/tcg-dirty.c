@@ -344,10 +344,6 @@ bool tcg_log_sync(MemoryListener *l, const MemorySection *s, GError **error)
     if (!r || !r->dirty) {
         return true;
     }
-    if (tcg->cpu && tcg->cpu->vcpu->holds) {
-        /* In a hook of the engine: the store before it is over. */
-        tcg_store_done(tcg->cpu);
-    }
     if (tcg->cpu) {
         mark_tables(tcg, __atomic_load_n(&tcg->cpu->cr3, __ATOMIC_ACQUIRE));
     }

@@ -141,11 +141,12 @@ static VcpuExit tcg_fault(TcgCpu *cpu, const char *why)
 }
 
 /*
- * The map changed while the engine ran, by a device's hook in it. To the end
- * of the block the guest could still store through a window that was gone,
- * with no region to note it in: what such a window showed counts as dirty.
+ * The map may have changed while the engine ran, by a device's hook in it. To
+ * the end of the block, or to a fault in it, the guest could still store
+ * through a window that was gone, with no region to note it in, nor the store
+ * just before the change: what such a window showed counts as dirty.
  */
-static bool remap_after_run(TcgCpu *cpu, GError **error)
+static void mark_stale(TcgCpu *cpu)
 {
     RAMList *ram = memory_map_ram(cpu_map(cpu));
 
@@ -156,12 +157,22 @@ static bool remap_after_run(TcgCpu *cpu, GError **error)
                           s->size >> TM_PAGE_BITS);
     }
     g_array_set_size(cpu->stale, 0);
+}
+
+/* What was put off because the engine ran then. */
+static bool remap_before_run(TcgCpu *cpu, GError **error)
+{
+    bool ok;
+
+    big_lock();
+    ok = !cpu->remap || tcg_remap_now(cpu, error);
     cpu->remap = false;
-    return tcg_remap_now(cpu, error);
+    big_unlock();
+    return ok;
 }
 
 /* Run from where the registers are until the engine stops. */
-static uc_err run_engine(TcgCpu *cpu, uint64_t rip, GError **error)
+static uc_err run_engine(TcgCpu *cpu, uint64_t rip)
 {
     uc_err status;
 
@@ -174,9 +185,7 @@ static uc_err run_engine(TcgCpu *cpu, uint64_t rip, GError **error)
     }
     big_lock();
     cpu->in_engine = false;
-    if (status == UC_ERR_OK && cpu->remap) {
-        remap_after_run(cpu, error);
-    }
+    mark_stale(cpu);
     big_unlock();
     return status;
 }
@@ -191,11 +200,11 @@ VcpuExit tcg_vcpu_run(Vcpu *vcpu)
     if (!cpu->uc) {
         return tcg_fault(cpu, "it has no registers");
     }
-    uc_reg_read(cpu->uc, UC_X86_REG_RIP, &rip);
-    status = run_engine(cpu, rip, &error);
-    if (error) {
+    if (!remap_before_run(cpu, &error)) {
         return tcg_fault(cpu, error->message);
     }
+    uc_reg_read(cpu->uc, UC_X86_REG_RIP, &rip);
+    status = run_engine(cpu, rip);
     if (status != UC_ERR_OK) {
         return tcg_fault(cpu, uc_strerror(status));
     }
