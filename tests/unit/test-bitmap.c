@@ -180,6 +180,67 @@ static void test_or_every_offset_counts_new_bits(void)
     }
 }
 
+#define LONG_BITS 2500
+
+/*
+ * One bit in a long empty bitmap, where eight words are looked at in one: at
+ * every place, seen through ranges that begin and end anywhere. @map is as
+ * long as the range, so that a sanitizer sees a word too many.
+ */
+static void check_lone_bit(uint64_t bit, uint64_t first, uint64_t n)
+{
+    g_autofree uint64_t *map = g_malloc0(bitmap_bytes(first + n));
+    g_autofree uint64_t *dst = g_malloc0(bitmap_bytes(first + n));
+    bool inside = bit >= first && bit < first + n;
+
+    if (bit < first + n) {
+        bitmap_set_bit(map, bit);
+    }
+    g_assert_cmpuint(bitmap_count(map, first, n), ==, inside);
+    g_assert_cmpint(bitmap_any(map, first, n), ==, inside);
+    g_assert_cmpuint(bitmap_find_next_set(map, first + n, first), ==,
+                     inside ? bit : first + n);
+    /* As bit - first of a source that begins here. */
+    bitmap_copy_src_offset(dst, map, first, n);
+    memset(map, 0, bitmap_bytes(first + n));
+    g_assert_cmpuint(bitmap_or_into_atomic(map, first, dst, n), ==, inside);
+    g_assert_cmpuint(bitmap_count(map, 0, first + n), ==, inside);
+    g_assert_cmpint(inside && !bitmap_test_bit(map, bit), ==, false);
+}
+
+static void test_lone_bit_is_found_everywhere(void)
+{
+    for (uint64_t bit = 0; bit < LONG_BITS; bit++) {
+        for (unsigned i = 0; i < 40; i++) {
+            uint64_t first = g_test_rand_int_range(0, LONG_BITS);
+
+            /* Half of the ranges begin with a word. */
+            first = i % 2 ? first : first / 64 * 64;
+            check_lone_bit(bit, first,
+                           g_test_rand_int_range(1, LONG_BITS - first + 1));
+        }
+    }
+}
+
+/* Whole words are filled otherwise than parts of words. */
+static void test_long_ranges_touch_only_range(void)
+{
+    for (unsigned i = 0; i < 4096; i++) {
+        uint64_t first = g_test_rand_int_range(0, LONG_BITS);
+        uint64_t n = g_test_rand_int_range(0, LONG_BITS - first + 1);
+        g_autofree uint64_t *map = g_malloc0(bitmap_bytes(LONG_BITS));
+
+        first = i % 2 ? first : first / 64 * 64;
+        bitmap_set(map, first, n);
+        g_assert_cmpuint(bitmap_count(map, 0, LONG_BITS), ==, n);
+        g_assert_cmpuint(bitmap_count(map, first, n), ==, n);
+        bitmap_set(map, 0, LONG_BITS);
+        bitmap_clear(map, first, n);
+        g_assert_cmpuint(bitmap_count(map, 0, LONG_BITS), ==, LONG_BITS - n);
+        g_assert_cmpuint(bitmap_count(map, first, n), ==, 0);
+    }
+}
+
 static void check_take(uint64_t n)
 {
     uint64_t map[NWORDS], dst[NWORDS];
@@ -381,6 +442,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/bitmap/ranges/touch-only-range",
                     test_ranges_every_offset_touch_only_range);
+    g_test_add_func("/bitmap/ranges/long", test_long_ranges_touch_only_range);
+    g_test_add_func("/bitmap/lone-bit/is-found",
+                    test_lone_bit_is_found_everywhere);
     g_test_add_func("/bitmap/copy/every-offset",
                     test_copy_every_offset_matches_oracle);
     g_test_add_func("/bitmap/or/counts-new-bits",
