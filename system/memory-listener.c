@@ -33,14 +33,30 @@ static bool sections_equal(const MemorySection *a, const MemorySection *b)
            a->offset == b->offset && a->readonly == b->readonly;
 }
 
-static bool contains(const GArray *sections, const MemorySection *s)
+/* Where a section at @gpa is, or belongs, in @sections. They are sorted and do
+ * not overlap, neither the visible ones nor those that a listener knows. */
+static guint section_place(const GArray *sections, uint64_t gpa)
 {
-    for (guint i = 0; i < sections->len; i++) {
-        if (sections_equal(section_at(sections, i), s)) {
-            return true;
+    guint low = 0, high = sections->len;
+
+    while (low < high) {
+        guint mid = low + (high - low) / 2;
+
+        if (section_at(sections, mid)->gpa < gpa) {
+            low = mid + 1;
+        } else {
+            high = mid;
         }
     }
-    return false;
+    return low;
+}
+
+/* Asked for every section at every change of the map, while vCPUs wait. */
+static bool contains(const GArray *sections, const MemorySection *s)
+{
+    guint i = section_place(sections, s->gpa);
+
+    return i < sections->len && sections_equal(section_at(sections, i), s);
 }
 
 /* Words for an error of a hook: who, where. */
@@ -116,7 +132,7 @@ static bool add_section(const MemoryMap *map, ListenerEntry *e,
         dirty_bitmap_mark(map->ram, s->block, s->offset >> TM_PAGE_BITS,
                           s->size >> TM_PAGE_BITS);
     }
-    g_array_append_val(e->known, *s);
+    g_array_insert_val(e->known, section_place(e->known, s->gpa), *s);
     return true;
 }
 
