@@ -281,3 +281,26 @@ void code_scatter(Code *c, uint64_t first, uint64_t npages, uint64_t seed)
     code_out(c);
     code_jump_back(c, 0xeb, loop);
 }
+
+#define LEGACY "manual-dirty-log-protect=off"
+#define MANUAL "manual-dirty-log-protect=on,dirty-log-initially-set=off"
+#define INITIALLY_SET "manual-dirty-log-protect=on,dirty-log-initially-set=on"
+
+static const KvmGuestWay ways[] = {
+    { "legacy", LEGACY, false, false, 0 },
+    { "legacy", LEGACY, false, false, 3 },
+    { "manual", MANUAL, true, false, 0 },
+    { "manual", MANUAL, true, false, 3 },
+    { "initially-set", INITIALLY_SET, true, true, 0 },
+    { "initially-set", INITIALLY_SET, true, true, 3 },
+};
+
+void kvm_guest_add_cases(const char *path, GTestDataFunc fn)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(ways); i++) {
+        g_autofree char *whole = g_strdup_printf("%s/%s/cpl%u", path,
+                                                 ways[i].mode, ways[i].cpl);
+
+        g_test_add_data_func(whole, &ways[i], fn);
+    }
+}

@@ -34,6 +34,18 @@ typedef struct KvmGuest {
 /** kvm_guest_skip() - says why and returns true where there is no KVM */
 bool kvm_guest_skip(void);
 
+/* One of the ways to run a guest that a test is to be tried with. */
+typedef struct KvmGuestWay {
+    const char *mode;        /* of the dirty log: "legacy", ... */
+    const char *options;     /* of -accel, for that */
+    bool manual, initially_set;
+    unsigned cpl;            /* of the guest's code: 0 or 3 */
+} KvmGuestWay;
+
+/** kvm_guest_add_cases() - a case @path/MODE/cplN for every mode of the log
+ *  and both privilege levels; @fn is given a KvmGuestWay */
+void kvm_guest_add_cases(const char *path, GTestDataFunc fn);
+
 /** kvm_guest_new() - @options as in -accel kvm,OPTIONS (or NULL); takes the
  *  big lock, which kvm_guest_free() drops. Fails the test on errors. */
 KvmGuest *kvm_guest_new(const char *options, unsigned n_vcpus);

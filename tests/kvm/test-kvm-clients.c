@@ -25,16 +25,6 @@
 #define SCATTER_PAGES UINT64_C(4096)
 #define RATE_CHUNK 777 /* pages */
 
-typedef struct Mode {
-    const char *name, *options;
-} Mode;
-
-static const Mode modes[] = {
-    { "legacy", "manual-dirty-log-protect=off" },
-    { "manual", "dirty-log-initially-set=off" },
-    { "initially-set", "dirty-log-initially-set=on" },
-};
-
 typedef struct Scene {
     KvmGuest *g;
     RAMBlock *frame;
@@ -128,12 +118,12 @@ static gpointer migrate(gpointer opaque)
     return NULL;
 }
 
-static void start(Scene *s, const Mode *mode, unsigned cpl)
+static void start(Scene *s, const KvmGuestWay *way)
 {
     g_autoptr(GError) error = NULL;
     Code c = { .n = 0 };
 
-    s->g = kvm_guest_new(mode->options, 2);
+    s->g = kvm_guest_new(way->options, 2);
     s->frame = ram_list_add_anon(&s->g->vm->ram, "frame",
                                  FRAME_PAGES * TM_PAGE_BYTES, &error);
     g_assert_no_error(error);
@@ -145,11 +135,11 @@ static void start(Scene *s, const Mode *mode, unsigned cpl)
     g_assert_no_error(error);
     code_scatter(&c, GUEST_DATA, SCATTER_PAGES, 4711);
     kvm_guest_load(s->g, 0, c.bytes, c.n);
-    kvm_guest_enter(s->g, 0, cpl);
+    kvm_guest_enter(s->g, 0, way->cpl);
     c.n = 0;
     code_writer(&c, FRAME_GPA, FRAME_GPA + s->frame->length);
     kvm_guest_load(s->g, 1, c.bytes, c.n);
-    kvm_guest_enter(s->g, 1, cpl);
+    kvm_guest_enter(s->g, 1, way->cpl);
     cpus_resume_all(s->g->vm);
     kvm_guest_wait_passes(s->g, 4);
 }
@@ -200,14 +190,14 @@ static void run_leg(Scene *s)
     check(s);
 }
 
-static void run_clients(const Mode *mode, unsigned cpl)
+static void test_three_clients(gconstpointer way)
 {
     Scene s = { NULL };
 
     if (kvm_guest_skip()) {
         return;
     }
-    start(&s, mode, cpl);
+    start(&s, way);
     display_start(&s);
     s.copy = kvm_copy_new(s.g->vm);
     for (unsigned leg = 0; leg < LEGS && !g_test_failed(); leg++) {
@@ -225,27 +215,9 @@ static void run_clients(const Mode *mode, unsigned cpl)
     g_free(s.picture);
 }
 
-static void test_clients_cpl0(gconstpointer mode)
-{
-    run_clients(mode, 0);
-}
-
-static void test_clients_cpl3(gconstpointer mode)
-{
-    run_clients(mode, 3);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
-        g_autofree char *path0 = g_strdup_printf("/kvm-clients/three/%s/cpl0",
-                                                 modes[i].name);
-        g_autofree char *path3 = g_strdup_printf("/kvm-clients/three/%s/cpl3",
-                                                 modes[i].name);
-
-        g_test_add_data_func(path0, &modes[i], test_clients_cpl0);
-        g_test_add_data_func(path3, &modes[i], test_clients_cpl3);
-    }
+    kvm_guest_add_cases("/kvm-clients/three", test_three_clients);
     return g_test_run();
 }

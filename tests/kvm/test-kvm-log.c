@@ -15,19 +15,6 @@
 
 /* ---- a copy of running memory ------------------------------------------ */
 
-typedef struct Mode {
-    const char *name, *options;
-    bool manual, initially_set;
-} Mode;
-
-static const Mode modes[] = {
-    { "legacy", "manual-dirty-log-protect=off", false, false },
-    { "manual", "manual-dirty-log-protect=on,dirty-log-initially-set=off",
-      true, false },
-    { "initially-set", "manual-dirty-log-protect=on,"
-      "dirty-log-initially-set=on", true, true },
-};
-
 static void start_writers(KvmGuest *g, unsigned cpl)
 {
     for (unsigned i = 0; i < g->vm->vcpus->len; i++) {
@@ -56,41 +43,33 @@ static void copy_while_running(KvmGuest *g)
     kvm_copy_free(c);
 }
 
-static void run_copy(const Mode *mode, unsigned cpl)
+static void test_copy(gconstpointer data)
 {
+    const KvmGuestWay *way = data;
     DirtyClearStats stats;
     KvmGuest *g;
 
     if (kvm_guest_skip()) {
         return;
     }
-    g = kvm_guest_new(mode->options, 2);
-    g_assert_cmpint(g->accel->manual_dirty_log_protect, ==, mode->manual);
-    g_assert_cmpint(g->accel->initially_all_set, ==, mode->initially_set);
-    start_writers(g, cpl);
+    g = kvm_guest_new(way->options, 2);
+    g_assert_cmpint(g->accel->manual_dirty_log_protect, ==, way->manual);
+    g_assert_cmpint(g->accel->initially_all_set, ==, way->initially_set);
+    start_writers(g, way->cpl);
     copy_while_running(g);
     /* The log is off now; once more, with a new one. */
     cpus_resume_all(g->vm);
     kvm_guest_wait_passes(g, 2);
     copy_while_running(g);
     dirty_clear_stats(g->vm->map, &stats);
-    g_assert_cmpint(stats.calls > 0, ==, mode->manual);
+    g_assert_cmpint(stats.calls > 0, ==, way->manual);
     kvm_guest_free(g);
 }
 
-static void test_copy_cpl0(gconstpointer mode)
-{
-    run_copy(mode, 0);
-}
-
-static void test_copy_cpl3(gconstpointer mode)
-{
-    run_copy(mode, 3);
-}
-
 /* What a client hears of that comes on while another is at work. */
-static void test_second_client_hears_of_writes(gconstpointer mode)
+static void test_second_client_hears_of_writes(gconstpointer data)
 {
+    const KvmGuestWay *way = data;
     g_autoptr(GError) error = NULL;
     DirtySnapshot *shot;
     KvmGuest *g;
@@ -99,8 +78,8 @@ static void test_second_client_hears_of_writes(gconstpointer mode)
     if (kvm_guest_skip()) {
         return;
     }
-    g = kvm_guest_new(((const Mode *)mode)->options, 1);
-    start_writers(g, 3);
+    g = kvm_guest_new(way->options, 1);
+    start_writers(g, way->cpl);
     c = kvm_copy_new(g->vm);
     kvm_copy_round(c);
     dirty_log_start(g->vm->map, DIRTY_CLIENT_DISPLAY, false, &error);
@@ -124,18 +103,8 @@ static void test_second_client_hears_of_writes(gconstpointer mode)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
-        g_autofree char *path0 = g_strdup_printf("/kvm-log/copy/%s/cpl0",
-                                                 modes[i].name);
-        g_autofree char *path3 = g_strdup_printf("/kvm-log/copy/%s/cpl3",
-                                                 modes[i].name);
-        g_autofree char *two = g_strdup_printf("/kvm-log/two-clients/%s",
-                                               modes[i].name);
-
-        g_test_add_data_func(path0, &modes[i], test_copy_cpl0);
-        g_test_add_data_func(path3, &modes[i], test_copy_cpl3);
-        g_test_add_data_func(two, &modes[i],
-                             test_second_client_hears_of_writes);
-    }
+    kvm_guest_add_cases("/kvm-log/copy", test_copy);
+    kvm_guest_add_cases("/kvm-log/two-clients",
+                        test_second_client_hears_of_writes);
     return g_test_run();
 }

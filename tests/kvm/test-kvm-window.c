@@ -20,16 +20,6 @@
 /* Where the vCPUs write; beyond RAM. */
 static const uint64_t places[2] = { 0x8000000, 0x9003000 };
 
-typedef struct Mode {
-    const char *name, *options;
-} Mode;
-
-static const Mode modes[] = {
-    { "legacy", "manual-dirty-log-protect=off" },
-    { "manual", "dirty-log-initially-set=off" },
-    { "initially-set", "dirty-log-initially-set=on" },
-};
-
 typedef struct Scene {
     KvmGuest *g;
     RAMBlock *blocks[2];
@@ -63,11 +53,11 @@ static void commit(Scene *s)
     g_assert_no_error(error);
 }
 
-static void start(Scene *s, const Mode *mode, unsigned cpl)
+static void start(Scene *s, const KvmGuestWay *way)
 {
     g_autoptr(GError) error = NULL;
 
-    s->g = kvm_guest_new(mode->options, 2);
+    s->g = kvm_guest_new(way->options, 2);
     for (unsigned i = 0; i < 2; i++) {
         Code c = { .n = 0 };
 
@@ -76,7 +66,7 @@ static void start(Scene *s, const Mode *mode, unsigned cpl)
         g_assert_no_error(error);
         code_writer(&c, places[i], places[i] + WINDOW_PAGES * TM_PAGE_BYTES);
         kvm_guest_load(s->g, i, c.bytes, c.n);
-        kvm_guest_enter(s->g, i, cpl);
+        kvm_guest_enter(s->g, i, way->cpl);
     }
     memory_map_begin(s->g->vm->map);
     show(s, 0, 0);
@@ -158,14 +148,14 @@ static void change(Scene *s, unsigned i)
     }
 }
 
-static void run_changes(gconstpointer data, unsigned cpl)
+static void test_changes(gconstpointer way)
 {
     Scene s = { NULL };
 
     if (kvm_guest_skip()) {
         return;
     }
-    start(&s, data, cpl);
+    start(&s, way);
     for (unsigned i = 0; i < CHANGES && !g_test_failed(); i++) {
         change(&s, i);
         kvm_guest_wait_passes(s.g, 1); /* they do write */
@@ -173,27 +163,9 @@ static void run_changes(gconstpointer data, unsigned cpl)
     finish(&s);
 }
 
-static void test_changes_cpl0(gconstpointer mode)
-{
-    run_changes(mode, 0);
-}
-
-static void test_changes_cpl3(gconstpointer mode)
-{
-    run_changes(mode, 3);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
-        g_autofree char *path0 = g_strdup_printf("/kvm-window/changes/%s/cpl0",
-                                                 modes[i].name);
-        g_autofree char *path3 = g_strdup_printf("/kvm-window/changes/%s/cpl3",
-                                                 modes[i].name);
-
-        g_test_add_data_func(path0, &modes[i], test_changes_cpl0);
-        g_test_add_data_func(path3, &modes[i], test_changes_cpl3);
-    }
+    kvm_guest_add_cases("/kvm-window/changes", test_changes);
     return g_test_run();
 }
