@@ -16,6 +16,7 @@ typedef struct ArgSpec {
     char *name;
     char type;              /* 's', 'i', ..., '-' for a flag */
     char flag;              /* of '-' */
+    bool takes_word;        /* the flag is followed by one */
     bool optional;
 } ArgSpec;
 
@@ -46,6 +47,7 @@ static GArray *read_specs(const char *args_type)
         spec.name = g_strndup(*item, colon - *item);
         spec.type = colon[1];
         spec.flag = spec.type == '-' ? colon[2] : 0;
+        spec.takes_word = spec.flag && colon[3] == 's';
         spec.optional = strchr(colon, '?') != NULL;
         g_array_append_val(specs, spec);
     }
@@ -241,20 +243,30 @@ static bool read_flags(ArgParser *p, GArray *specs)
             tm_error_set(p->error, "unsupported option -%c", p->at[1]);
             return false;
         }
-        json_object_set_boolean_member(p->out, spec->name, TRUE);
         p->at += 2;
+        skip_blanks(p);
+        if (!spec->takes_word) {
+            json_object_set_boolean_member(p->out, spec->name, TRUE);
+        } else if (!read_string(p, spec)) {
+            return false;
+        }
         skip_blanks(p);
     }
     return true;
 }
 
-static bool read_one(ArgParser *p, const ArgSpec *spec)
+/* An argument that is no flag; or the place of a flag among them. */
+static bool read_one(ArgParser *p, const ArgSpec *spec, GArray *specs)
 {
     skip_blanks(p);
     if (spec->optional && !*p->at) {
         return true;
     }
     switch (spec->type) {
+    case '/':
+        return true;
+    case '-':
+        return !spec->takes_word || read_flags(p, specs);
     case 's':
         return read_string(p, spec);
     case 'S':
@@ -288,7 +300,7 @@ JsonObject *hmp_parse_args(const char *args_type, const char *text,
     for (guint i = 0; i < specs->len; i++) {
         const ArgSpec *spec = &g_array_index(specs, ArgSpec, i);
 
-        if (spec->type != '/' && spec->type != '-' && !read_one(&p, spec)) {
+        if (!read_one(&p, spec, specs)) {
             return NULL;
         }
     }

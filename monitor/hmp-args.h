@@ -44,6 +44,7 @@ bool hmp_expr(const char **text, const HmpExprEnv *env, uint64_t *ret_value,
  *             o  a size; MiB without a unit
  *             b  on or off
  *             -x the flag -x, anywhere before what is not a flag
+ *             -xs the flag -x and a word, there or in its own place
  *             /  /NFS before all else: count, format, unit size
  *             and ? behind the type for what may be left out, at the end
  * @text: what stands behind the command's name

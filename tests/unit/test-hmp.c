@@ -389,6 +389,15 @@ static void test_args_size_and_range(void)
         { "f:-f,g:-g,a:s", " -g -f v", "{\"g\": true, \"f\": true, "
           "\"a\": \"v\"}" },
         { "a:s", " -f", "{\"a\": \"-f\"}" },
+        { "a:s,f:-fs,b:s?", " x -f png y", "{\"a\": \"x\", \"f\": "
+          "\"png\", \"b\": \"y\"}" },
+        { "a:s,f:-fs,b:s?", " -f png x", "{\"f\": \"png\", "
+          "\"a\": \"x\"}" },
+        { "a:s,f:-fs,b:s?", " x", "{\"a\": \"x\"}" },
+        { "a:s,f:-fs,b:s?", " x y", "{\"a\": \"x\", \"b\": \"y\"}" },
+        { "a:s,f:-fs,b:s?", " x y -f png", NULL },
+        { "a:s,f:-fs,b:s?", " x -f", NULL },
+        { "a:s,f:-fs,b:s?", " x -g png", NULL },
         { "", " x", NULL },
         { "", "  ", "{}" },
     };
