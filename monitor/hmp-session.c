@@ -103,6 +103,7 @@ static void on_event(void *opaque, ChardevEvent event)
 {
     HmpMonitor *m = opaque;
 
+    qmp_session_orphan(&m->session);
     g_byte_array_set_size(m->input, 0);
     readline_reset(m->readline);
     if (event == CHARDEV_OPENED) {
@@ -122,6 +123,7 @@ bool monitor_add_hmp(Monitors *monitors, Chardev *chr, GError **error)
     HmpMonitor *m = g_new0(HmpMonitor, 1);
 
     qmp_session_init(&m->session, monitors);
+    m->session.hmp = &m->hmp;
     m->hmp.session = &m->session;
     m->hmp.chr = chr;
     m->readline = readline_new();
@@ -141,8 +143,7 @@ void hmp_monitor_free(HmpMonitor *m)
     if (m->hmp.chr) {
         chardev_detach(m->hmp.chr);
     }
-    qmp_session_close_fds(&m->session);
-    g_array_unref(m->session.fds);
+    qmp_session_done(&m->session);
     readline_free(m->readline);
     g_byte_array_unref(m->input);
     g_free(m);

@@ -19,6 +19,8 @@
 #define MONITOR_READ_CHUNK 4096            /* bytes taken at a time */
 #define MONITOR_MAX_FDS 64                 /* descriptors waiting for use */
 
+typedef struct QmpMonitor QmpMonitor;
+
 struct Monitors {
     MonitorConfig config;
     GMutex lock;            /* inside the emitter's, outside the chardevs' */
@@ -33,9 +35,12 @@ struct QmpSession {
     Monitors *monitors;
     GArray *fds;            /* int; came with the requests, not yet used */
     bool negotiated;        /* changes under lock */
+    QmpMonitor *qmp;        /* whose session it is: one of these two, */
+    Hmp *hmp;               /* or none in tests */
+    QmpDeferred *deferred;  /* not yet answered, or NULL */
 };
 
-typedef struct QmpMonitor {
+struct QmpMonitor {
     QmpSession session;
     Chardev *chr;
     bool pretty;
@@ -43,7 +48,7 @@ typedef struct QmpMonitor {
     GQueue requests;        /* of QmpItem, not yet dispatched */
     bool running;           /* inside a handler */
     uint64_t dropped;       /* events; under lock */
-} QmpMonitor;
+};
 
 struct Hmp {
     QmpSession *session;
@@ -74,6 +79,26 @@ void hmp_monitor_free(HmpMonitor *monitor);
 
 /** qmp_session_init() - no descriptors, nothing negotiated */
 void qmp_session_init(QmpSession *session, Monitors *monitors);
+
+/** qmp_session_done() - close descriptors; what is deferred goes nowhere.
+ *  Context: main thread. */
+void qmp_session_done(QmpSession *session);
+
+/** qmp_session_orphan() - whoever asked has gone: what is deferred is not
+ *  waited for, and its answer goes nowhere. Context: main thread. */
+void qmp_session_orphan(QmpSession *session);
+
+/** qmp_deferred_response() - the answer that waits, to be sent if all goes
+ *  well; taken over. Context: main thread. */
+void qmp_deferred_response(QmpDeferred *deferred, JsonNode *response);
+
+/** qmp_deferred_text() - the answer is what @hmp will have printed; @hmp, on
+ *  the heap with an @out, is taken over. Context: main thread. */
+void qmp_deferred_text(QmpDeferred *deferred, Hmp *hmp);
+
+/** qmp_monitor_answer() - send what was deferred and go on.
+ *  Context: main thread. */
+void qmp_monitor_answer(QmpMonitor *monitor, JsonNode *response);
 
 /** qmp_session_close_fds() - close those that nobody has taken */
 void qmp_session_close_fds(QmpSession *session);

@@ -81,6 +81,13 @@ void qmp_session_init(QmpSession *session, Monitors *monitors)
     session->negotiated = false;
 }
 
+void qmp_session_done(QmpSession *session)
+{
+    qmp_session_orphan(session);
+    qmp_session_close_fds(session);
+    g_array_unref(session->fds);
+}
+
 void qmp_session_close_fds(QmpSession *session)
 {
     for (guint i = 0; i < session->fds->len; i++) {

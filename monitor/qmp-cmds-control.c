@@ -99,15 +99,19 @@ char *qmp_human_monitor_command(QmpSession *session, const char *command_line,
                                 bool has_cpu_index, int64_t cpu_index,
                                 GError **error)
 {
-    Hmp hmp = { .session = session };
+    g_autofree Hmp *hmp = NULL;
 
-    if (has_cpu_index) {
-        if (!is_cpu(session, cpu_index, error)) {
-            return NULL;
-        }
-        hmp.cpu_index = cpu_index;
+    if (has_cpu_index && !is_cpu(session, cpu_index, error)) {
+        return NULL;
     }
-    hmp.out = g_string_new(NULL);
-    hmp_run_line(&hmp, command_line);
-    return g_string_free(hmp.out, FALSE);
+    hmp = g_new0(Hmp, 1);
+    hmp->session = session;
+    hmp->cpu_index = has_cpu_index ? cpu_index : 0;
+    hmp->out = g_string_new(NULL);
+    hmp_run_line(hmp, command_line);
+    if (session->deferred) {
+        qmp_deferred_text(session->deferred, g_steal_pointer(&hmp));
+        return g_strdup(""); /* the text is still to come */
+    }
+    return g_string_free(hmp->out, FALSE);
 }

@@ -86,9 +86,17 @@ static void dispatch_item(QmpMonitor *m, QmpItem *item)
     response = qmp_dispatch(m->session.monitors->config.qmp_commands,
                             &m->session, m->session.negotiated, request,
                             item->error);
-    if (response) {
+    if (m->session.deferred) {
+        qmp_deferred_response(m->session.deferred,
+                              g_steal_pointer(&response));
+    } else if (response) {
         send_node(m, response);
     }
+}
+
+static bool is_busy(QmpMonitor *m)
+{
+    return m->session.deferred || chardev_pending(m->chr);
 }
 
 /* Run what is queued while the client keeps up. */
@@ -98,7 +106,7 @@ static void run_requests(QmpMonitor *m)
         return;
     }
     m->running = true;
-    while (!g_queue_is_empty(&m->requests) && !chardev_pending(m->chr)) {
+    while (!g_queue_is_empty(&m->requests) && !is_busy(m)) {
         QmpItem *item = g_queue_pop_head(&m->requests);
 
         dispatch_item(m, item);
@@ -115,7 +123,7 @@ static size_t on_can_read(void *opaque)
 {
     QmpMonitor *m = opaque;
 
-    if (!g_queue_is_empty(&m->requests) || chardev_pending(m->chr)) {
+    if (!g_queue_is_empty(&m->requests) || is_busy(m)) {
         return 0;
     }
     return MONITOR_READ_CHUNK;
@@ -158,14 +166,23 @@ static void on_read(void *opaque, const uint8_t *buf, size_t n)
     run_requests(m);
 }
 
-static void on_drained(void *opaque)
+static void go_on(QmpMonitor *m)
 {
-    QmpMonitor *m = opaque;
-
     run_requests(m);
     if (on_can_read(m)) {
         chardev_accept_input(m->chr);
     }
+}
+
+static void on_drained(void *opaque)
+{
+    go_on(opaque);
+}
+
+void qmp_monitor_answer(QmpMonitor *m, JsonNode *response)
+{
+    send_node(m, response);
+    go_on(m);
 }
 
 static JsonNode *greeting(QmpMonitor *m)
@@ -185,6 +202,7 @@ static JsonNode *greeting(QmpMonitor *m)
 static void forget_client(QmpMonitor *m)
 {
     set_negotiated(&m->session, false);
+    qmp_session_orphan(&m->session);
     g_queue_clear_full(&m->requests, (GDestroyNotify)item_free);
     qmp_splitter_reset(&m->splitter);
     qmp_session_close_fds(&m->session);
@@ -216,6 +234,7 @@ bool monitor_add_qmp(Monitors *monitors, Chardev *chr, bool pretty,
     m->chr = chr;
     m->pretty = pretty;
     qmp_session_init(&m->session, monitors);
+    m->session.qmp = m;
     qmp_splitter_init(&m->splitter);
     g_queue_init(&m->requests);
     chardev_set_bound(chr, MONITOR_OUTPUT_BOUND);
@@ -237,6 +256,6 @@ void qmp_monitor_free(QmpMonitor *m)
     }
     forget_client(m);
     qmp_splitter_done(&m->splitter);
-    g_array_unref(m->session.fds);
+    qmp_session_done(&m->session);
     g_free(m);
 }

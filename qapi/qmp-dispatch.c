@@ -161,6 +161,11 @@ static JsonNode *make_response(const char *member, JsonNode *content,
     return json_node_init_object(json_node_alloc(), object);
 }
 
+JsonNode *qmp_error_response(const GError *error, JsonNode *like)
+{
+    return make_response("error", error_node(error), like);
+}
+
 JsonNode *qmp_dispatch(const QmpCommand *commands, QmpSession *session,
                        bool negotiated, JsonNode *request,
                        const GError *failure)
@@ -171,11 +176,11 @@ JsonNode *qmp_dispatch(const QmpCommand *commands, QmpSession *session,
     unsigned flags = 0;
 
     if (!request) {
-        return make_response("error", error_node(failure), NULL);
+        return qmp_error_response(failure, NULL);
     }
     if (!run_request(commands, session, negotiated, request, &flags, &value,
                      &error)) {
-        return make_response("error", error_node(error), request);
+        return qmp_error_response(error, request);
     }
     if (!value) {
         if (flags & QMP_COMMAND_NO_SUCCESS_RESPONSE) {

@@ -40,6 +40,27 @@ typedef struct QmpCommand {
  */
 void *qmp_session_app(QmpSession *session);
 
+/* The answer to a command, which comes later. */
+typedef struct QmpDeferred QmpDeferred;
+
+/**
+ * qmp_session_defer() - the command being handled will be answered later
+ * The handler has to succeed then, without a value. Its session takes no
+ * further request until qmp_deferred_end(); others do. A monitor for people
+ * has no prompt meanwhile.
+ * Context: main thread, inside a handler, once.
+ * Returns: to be ended once, even if the client has gone by then.
+ */
+QmpDeferred *qmp_session_defer(QmpSession *session);
+
+/**
+ * qmp_deferred_end() - answer after all, and take further requests
+ * @error: not freed; NULL: it succeeded, with nothing to tell
+ * Context: main thread, not inside the handler. Nobody there any more:
+ *          nothing is sent.
+ */
+void qmp_deferred_end(QmpDeferred *deferred, const GError *error);
+
 /**
  * qmp_command_no_args() - check the arguments of a command that takes none
  * @args: what came, may be NULL

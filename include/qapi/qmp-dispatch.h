@@ -36,4 +36,12 @@ JsonNode *qmp_dispatch(const QmpCommand *commands, QmpSession *session,
                        bool negotiated, JsonNode *request,
                        const GError *failure);
 
+/**
+ * qmp_error_response() - what answers a request that has failed
+ * @like: an object whose id is taken, the request or another response
+ * Context: any thread.
+ * Returns: the response, the caller's.
+ */
+JsonNode *qmp_error_response(const GError *error, JsonNode *like);
+
 #endif

@@ -76,7 +76,13 @@ bool qmp_cont(QmpSession *session, GError **error)
 
 bool qmp_system_reset(QmpSession *session, GError **error)
 {
-    return note(session, "reset;");
+    FakeMachine *machine = machine_of(session);
+
+    note(session, "reset;");
+    if (machine->defers) {
+        machine->deferred = qmp_session_defer(session);
+    }
+    return true;
 }
 
 bool qmp_system_powerdown(QmpSession *session, GError **error)

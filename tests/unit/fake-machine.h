@@ -15,6 +15,8 @@ typedef struct FakeMachine {
     unsigned quits;
     GString *log;              /* what handlers were called with */
     Hmp *waiting;              /* of a migrate without -d */
+    bool defers;               /* system_reset is answered later */
+    QmpDeferred *deferred;     /* by ending this */
 } FakeMachine;
 
 /** fake_machine_init() - prelaunch, on KVM with manual protect */

@@ -12,6 +12,7 @@
 #include "monitor/readline.h"
 #include "qapi/json-text.h"
 #include "qapi/qapi-commands.h"
+#include "util/error.h"
 
 /* -- handlers that belong to the migration room */
 
@@ -286,6 +287,50 @@ static void test_suspend_holds_lines_until_resume(Fixture *f,
     g_assert_cmpstr(after, ==, PROMPT "info name\r\ndemo\r\n" PROMPT);
 }
 
+static void test_deferred_holds_lines_until_its_end(Fixture *f,
+                                                    const void *unused)
+{
+    static const char typed[] = "system_reset\ninfo name\n";
+    g_autoptr(GError) error = NULL;
+    g_autofree char *before = NULL, *after = NULL;
+
+    f->machine.defers = true;
+    fake_chardev_type(f->chr, typed, strlen(typed));
+    before = fake_chardev_take(f->chr);
+    g_assert_cmpstr(before, ==, "system_reset\r\n");
+    tm_error_set(&error, "disk full");
+    qmp_deferred_end(g_steal_pointer(&f->machine.deferred), error);
+    after = fake_chardev_take(f->chr);
+    g_assert_cmpstr(after, ==, "Error: disk full\r\n" PROMPT
+                    "info name\r\ndemo\r\n" PROMPT);
+    fake_chardev_type(f->chr, "system_reset\n", 13);
+    monitors_free(g_steal_pointer(&f->monitors));
+    qmp_deferred_end(g_steal_pointer(&f->machine.deferred), NULL);
+}
+
+/* Whoever comes next neither waits nor is told of it. */
+static void test_deferred_outlives_its_terminal(Fixture *f,
+                                                const void *unused)
+{
+    g_autofree char *hello = NULL, *late = NULL, *answer = NULL;
+    QmpDeferred *first;
+
+    f->machine.defers = true;
+    fake_chardev_type(f->chr, "system_reset\n", 13);
+    first = g_steal_pointer(&f->machine.deferred);
+    fake_chardev_close(f->chr);
+    fake_chardev_open(f->chr);
+    hello = fake_chardev_take(f->chr);
+    g_assert_true(g_str_has_suffix(hello, BANNER PROMPT));
+    fake_chardev_type(f->chr, "system_reset\n", 13);
+    qmp_deferred_end(first, NULL);
+    late = fake_chardev_take(f->chr);
+    g_assert_cmpstr(late, ==, "system_reset\r\n");
+    qmp_deferred_end(g_steal_pointer(&f->machine.deferred), NULL);
+    answer = fake_chardev_take(f->chr);
+    g_assert_cmpstr(answer, ==, PROMPT);
+}
+
 static void test_slow_terminal_holds_lines(Fixture *f, const void *unused)
 {
     g_autofree char *text = NULL;
@@ -495,6 +540,10 @@ int main(int argc, char **argv)
     add("/hmp/help/lists-all", test_help_lists_all);
     add("/hmp/suspend/holds-lines-until-resume",
         test_suspend_holds_lines_until_resume);
+    add("/hmp/deferred/holds-lines-until-its-end",
+        test_deferred_holds_lines_until_its_end);
+    add("/hmp/deferred/outlives-its-terminal",
+        test_deferred_outlives_its_terminal);
     add("/hmp/slow-terminal/holds-lines", test_slow_terminal_holds_lines);
     add("/hmp/quit/does-not-prompt-again", test_quit_does_not_prompt_again);
     add("/hmp/session/reconnect-prompts-again",

@@ -8,15 +8,25 @@
 
 #include "fake-chardev.h"
 #include "fake-machine.h"
+#include "monitor/hmp-cmds.h"
 #include "monitor/monitor.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-events.h"
+
+#include "util/error.h"
 
 #define GREETING \
     "{\"QMP\": {\"version\": {\"qemu\": {\"major\": 10, \"minor\": 0, " \
     "\"micro\": 2}, \"package\": \"tidemark test\"}, \"capabilities\": []}}" \
     "\r\n"
 #define OK "{\"return\": {}}\r\n"
+
+/* What a monitor for people can be asked for here. */
+static const HmpCommand lines[] = {
+    { "system_reset", "", "", "", hmp_system_reset },
+    { "system_wakeup", "", "", "", hmp_system_wakeup },
+    { NULL },
+};
 
 typedef struct Fixture {
     FakeMachine machine;
@@ -29,6 +39,7 @@ static void set_up(Fixture *f, const void *unused)
 {
     MonitorConfig config = {
         .qmp_commands = qmp_commands,
+        .hmp_commands = lines,
         .package = "tidemark test",
         .app = &f->machine,
         .quit = fake_machine_quit,
@@ -448,6 +459,95 @@ static void add(const char *path, void (*test)(Fixture *, const void *))
     g_test_add(path, Fixture, NULL, set_up, test, tear_down);
 }
 
+/* ---- answers that come later ---- */
+
+#define RESET(id) "{\"execute\": \"system_reset\", \"id\": " id "}\n"
+#define STATUS "{\"execute\": \"query-status\", \"id\": 9}\n"
+#define STATUS_IS "{\"return\": {\"running\": false, \"status\": " \
+    "\"prelaunch\"}, \"id\": 9}\r\n"
+
+static void end_deferred(Fixture *f, const char *words)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (words) {
+        tm_error_set(&error, "%s", words);
+    }
+    qmp_deferred_end(g_steal_pointer(&f->machine.deferred), error);
+}
+
+static void test_deferred_keeps_the_order(Fixture *f, const void *unused)
+{
+    negotiate(f);
+    f->machine.defers = true;
+    type(f, RESET("{\"a\": 1}") STATUS);
+    type(f, STATUS);
+    expect(f, "");
+    g_assert_cmpuint(fake_chardev_unread(f->chr), >, 0);
+    end_deferred(f, NULL);
+    expect(f, "{\"return\": {}, \"id\": {\"a\": 1}}\r\n" STATUS_IS
+           STATUS_IS);
+    type(f, RESET("2"));
+    end_deferred(f, "disk full");
+    expect(f, "{\"error\": {\"class\": \"GenericError\", \"desc\": "
+           "\"disk full\"}, \"id\": 2}\r\n");
+    type(f, RESET("3") RESET("4") STATUS);
+    end_deferred(f, NULL);
+    expect(f, "{\"return\": {}, \"id\": 3}\r\n");
+    end_deferred(f, NULL);
+    expect(f, "{\"return\": {}, \"id\": 4}\r\n" STATUS_IS);
+}
+
+static void test_events_pass_a_deferred_one(Fixture *f, const void *unused)
+{
+    negotiate(f);
+    f->machine.defers = true;
+    type(f, RESET("1"));
+    qapi_event_send_stop();
+    expect(f, "{\"event\": \"STOP\"}\r\n");
+    end_deferred(f, NULL);
+    expect(f, "{\"return\": {}, \"id\": 1}\r\n");
+}
+
+static void test_deferred_outlives_its_client(Fixture *f, const void *unused)
+{
+    negotiate(f);
+    f->machine.defers = true;
+    type(f, RESET("1") STATUS);
+    fake_chardev_close(f->chr);
+    negotiate(f);
+    type(f, STATUS);
+    expect(f, STATUS_IS);
+    end_deferred(f, "too late");
+    expect(f, "");
+    type(f, RESET("2"));
+    monitors_free(g_steal_pointer(&f->monitors));
+    end_deferred(f, NULL);
+}
+
+#define HMP(line) "{\"execute\": \"human-monitor-command\", " \
+    "\"arguments\": {\"command-line\": \"" line "\"}, \"id\": 5}\n"
+
+static void test_deferred_line_returns_its_text(Fixture *f,
+                                                const void *unused)
+{
+    negotiate(f);
+    f->machine.defers = true;
+    type(f, HMP("system_reset") STATUS);
+    expect(f, "");
+    end_deferred(f, NULL);
+    expect(f, "{\"return\": \"\", \"id\": 5}\r\n" STATUS_IS);
+    type(f, HMP("system_reset"));
+    end_deferred(f, "disk full");
+    expect(f, "{\"return\": \"Error: disk full\\r\\n\", \"id\": 5}\r\n");
+    type(f, HMP("system_wakeup"));
+    expect(f, "{\"return\": \"Error: Unable to wake up: guest is not in "
+           "suspended state\\r\\n\", \"id\": 5}\r\n");
+    type(f, HMP("system_reset"));
+    fake_chardev_close(f->chr);
+    end_deferred(f, "too late");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -472,5 +572,11 @@ int main(int argc, char **argv)
     add("/qmp/schema/lists-every-command", test_schema_lists_every_command);
     add("/qmp/channels/reach-handler", test_channels_reach_handler);
     add("/qmp/events/reach-every-session", test_events_reach_every_session);
+    add("/qmp/deferred/keeps-the-order", test_deferred_keeps_the_order);
+    add("/qmp/deferred/events-pass-it", test_events_pass_a_deferred_one);
+    add("/qmp/deferred/outlives-its-client",
+        test_deferred_outlives_its_client);
+    add("/qmp/deferred/line-returns-its-text",
+        test_deferred_line_returns_its_text);
     return g_test_run();
 }
