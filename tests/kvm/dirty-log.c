@@ -4,14 +4,10 @@
  */
 #include "dirty-log.h"
 
-#include <linux/mman.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "util/bitmap.h"
 
-#define HUGE_PAGE (UINT64_C(2) << 20)
 #define MAX_CHUNK 200         /* pages of one clear, at most */
 #define EXACT_EVERY 8         /* iterations */
 
@@ -313,92 +309,20 @@ static void all_iterations(Body *b)
     }
 }
 
-/* ---- set-up --------------------------------------------------------------- */
-
-static const char *map_memory(Body *b)
-{
-    DlBacking backing = b->c->backing;
-    uint64_t bytes = (b->c->npages * DL_PAGE + HUGE_PAGE - 1) &
-        ~(HUGE_PAGE - 1);
-    int flags = backing == DL_HUGETLB ?
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB :
-        MAP_PRIVATE | MAP_ANONYMOUS;
-    int fd = -1;
-    uint8_t *p;
-
-    if (backing == DL_MEMFD) {
-        flags = MAP_SHARED;
-        fd = memfd_create("dirty-log", MFD_CLOEXEC);
-        g_assert_cmpint(ftruncate(fd, bytes), ==, 0);
-    }
-    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
-    if (p == MAP_FAILED) {
-        return "no huge pages are reserved";
-    }
-    madvise(p, bytes, backing == DL_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    b->m.memory = p;
-    b->t.mem = (HostMem) {
-        .id = (char *)"dirty-log", .host = p, .fd = fd, .page_bytes = DL_PAGE,
-        .size_bytes = b->c->npages * DL_PAGE,
-    };
-    return NULL;
-}
-
-static void unmap_memory(Body *b)
-{
-    uint64_t bytes = (b->c->npages * DL_PAGE + HUGE_PAGE - 1) &
-        ~(HUGE_PAGE - 1);
-
-    munmap(b->m.memory, bytes);
-    if (b->t.mem.fd >= 0) {
-        close(b->t.mem.fd);
-    }
-}
-
-static const char *set_up(Body *b)
-{
-    const char *skip = b->c->machine->open(&b->m);
-
-    if (skip) {
-        return skip;
-    }
-    if ((b->c->mode == DL_CLEAR_LOG && !(b->m.manual_offered & 1)) ||
-        (b->c->mode == DL_CLEAR_LOG_SET && b->m.manual_offered != 3)) {
-        skip = "this kernel has no such mode";
-    }
-    skip = skip ? skip : map_memory(b);
-    if (skip) {
-        b->c->machine->close(&b->m);
-    }
-    return skip;
-}
-
 void dl_run(const DlConfig *c, DlStats *ret)
 {
     Body b = { .c = c, .s = ret };
 
     *ret = (DlStats) { 0 };
-    b.m.config = b.t.config = c;
-    b.t.m = &b.m;
-    b.m.rand = g_rand_new_with_seed(c->seed);
-    dl_gate_init(&b.m.gate);
-    ret->skip = set_up(&b);
+    ret->skip = dl_set_up(&b.m, &b.t, c);
     if (!ret->skip) {
         b.copy = g_new0(uint64_t, c->npages);
         b.reported = bitmap_try_new(c->npages, NULL);
         b.carry = bitmap_try_new(c->npages, NULL);
-        c->tracker->map(&b.t);
         all_iterations(&b);
-        c->tracker->stop(&b.t);
-        c->tracker->unmap(&b.t);
-        c->machine->close(&b.m);
-        unmap_memory(&b);
+        dl_tear_down(&b.m, &b.t);
         g_free(b.copy);
         g_free(b.reported);
         g_free(b.carry);
-        g_free(b.m.failure);
-        g_free(b.t.failure);
     }
-    dl_gate_done(&b.m.gate);
-    g_rand_free(b.m.rand);
 }

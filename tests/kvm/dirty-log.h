@@ -160,6 +160,12 @@ struct DlTracker {
 void dl_run(const DlConfig *config, DlStats *ret);
 void dl_stats_done(DlStats *stats);
 
+/** dl_set_up() - the machine is open, its memory mapped, the tracker has its
+ *  slots; nothing is logged yet. Returns: NULL, or why it cannot be had. */
+const char *dl_set_up(DlMachine *m, DlTracker *t, const DlConfig *config);
+/** dl_tear_down() - all of it; the log is on, the guests are parked */
+void dl_tear_down(DlMachine *m, DlTracker *t);
+
 /** dl_config_default() - small and quick, all choices made */
 DlConfig dl_config_default(void);
 

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See dirty-log.h: a machine, its memory and a tracker on it, made and undone.
+ */
+#include "dirty-log.h"
+
+#include <linux/mman.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define HUGE_PAGE (UINT64_C(2) << 20)
+
+static uint64_t mapped_bytes(const DlConfig *c)
+{
+    return (c->npages * DL_PAGE + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+}
+
+static const char *map_memory(DlMachine *m, DlTracker *t)
+{
+    DlBacking backing = m->config->backing;
+    uint64_t bytes = mapped_bytes(m->config);
+    int flags = backing == DL_HUGETLB ?
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB :
+        MAP_PRIVATE | MAP_ANONYMOUS;
+    int fd = -1;
+    uint8_t *p;
+
+    if (backing == DL_MEMFD) {
+        flags = MAP_SHARED;
+        fd = memfd_create("dirty-log", MFD_CLOEXEC);
+        g_assert_cmpint(ftruncate(fd, bytes), ==, 0);
+    }
+    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+    if (p == MAP_FAILED) {
+        return "no huge pages are reserved";
+    }
+    madvise(p, bytes, backing == DL_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    m->memory = p;
+    t->mem = (HostMem) {
+        .id = (char *)"dirty-log", .host = p, .fd = fd, .page_bytes = DL_PAGE,
+        .size_bytes = m->config->npages * DL_PAGE,
+    };
+    return NULL;
+}
+
+static void unmap_memory(DlMachine *m, DlTracker *t)
+{
+    munmap(m->memory, mapped_bytes(m->config));
+    if (t->mem.fd >= 0) {
+        close(t->mem.fd);
+    }
+}
+
+static const char *open_machine(DlMachine *m, DlTracker *t)
+{
+    const DlConfig *c = m->config;
+    const char *skip = c->machine->open(m);
+
+    if (skip) {
+        return skip;
+    }
+    if ((c->mode == DL_CLEAR_LOG && !(m->manual_offered & 1)) ||
+        (c->mode == DL_CLEAR_LOG_SET && m->manual_offered != 3)) {
+        skip = "this kernel has no such mode";
+    }
+    skip = skip ? skip : map_memory(m, t);
+    if (skip) {
+        c->machine->close(m);
+    }
+    return skip;
+}
+
+static void free_both(DlMachine *m, DlTracker *t)
+{
+    g_free(m->failure);
+    g_free(t->failure);
+    dl_gate_done(&m->gate);
+    g_rand_free(m->rand);
+}
+
+const char *dl_set_up(DlMachine *m, DlTracker *t, const DlConfig *c)
+{
+    const char *skip;
+
+    *m = (DlMachine) { .config = c };
+    *t = (DlTracker) { .config = c, .m = m };
+    m->rand = g_rand_new_with_seed(c->seed);
+    dl_gate_init(&m->gate);
+    skip = open_machine(m, t);
+    if (skip) {
+        free_both(m, t);
+    } else {
+        c->tracker->map(t);
+    }
+    return skip;
+}
+
+void dl_tear_down(DlMachine *m, DlTracker *t)
+{
+    const DlConfig *c = m->config;
+
+    c->tracker->stop(t);
+    c->tracker->unmap(t);
+    c->machine->close(m);
+    unmap_memory(m, t);
+    free_both(m, t);
+}
