@@ -9,6 +9,7 @@
 #include "system/big-lock.h"
 #include "system/dirty-bitmap.h"
 #include "system/dirty-sync.h"
+#include "system/guest-access.h"
 #include "system/memory-map.h"
 
 #define MIG DIRTY_CLIENT_MIGRATION
@@ -125,6 +126,15 @@ static void engine_take(DlTracker *t, uint64_t first, uint64_t n,
     dirty_bitmap_take_range(e->block, MIG, first, n, words);
 }
 
+static void engine_write(DlTracker *t, uint64_t page, uint64_t value)
+{
+    Engine *e = t->opaque;
+    uint64_t gpa = t->config->offset + page * DL_PAGE + DL_DEVICE_AT;
+
+    g_assert_cmpuint(guest_write(e->map, gpa, &value, sizeof(value)), ==,
+                     sizeof(value));
+}
+
 static void engine_stop(DlTracker *t)
 {
     Engine *e = t->opaque;
@@ -157,6 +167,7 @@ const DlTrackerOps dl_tracker_engine = {
     .fetch = engine_fetch,
     .clear = engine_clear,
     .take = engine_take,
+    .write = engine_write,
     .stop = engine_stop,
     .unmap = engine_unmap,
 };

@@ -23,6 +23,7 @@ typedef struct RawSlot {
 typedef struct RawTracker {
     RawSlot *slots;
     unsigned n;
+    uint64_t *marks;          /* the VMM's own writes; atomic */
     bool logging;
     uint64_t fetches;
 } RawTracker;
@@ -66,6 +67,7 @@ static void raw_map(DlTracker *t)
     t->opaque = r;
     r->n = MIN(t->config->slots, npages);
     r->slots = g_new0(RawSlot, r->n);
+    r->marks = bitmap_try_new(npages, NULL);
     t->slots_used = r->n;
     enable(t);
     for (unsigned i = 0; i < r->n; i++) {
@@ -208,6 +210,24 @@ static void raw_take(DlTracker *t, uint64_t first, uint64_t n, uint64_t *words)
             }
         }
     }
+    for (uint64_t p = first; p < first + n; p++) {
+        uint64_t bit = UINT64_C(1) << p % 64;
+
+        if (__atomic_fetch_and(&r->marks[p / 64], ~bit, __ATOMIC_ACQ_REL) &
+            bit) {
+            bitmap_set_bit(words, p - first);
+        }
+    }
+}
+
+static void raw_write(DlTracker *t, uint64_t page, uint64_t value)
+{
+    RawTracker *r = t->opaque;
+    uint8_t *at = t->m->memory + page * DL_PAGE + DL_DEVICE_AT;
+
+    __atomic_store_n((uint64_t *)at, value, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&r->marks[page / 64], UINT64_C(1) << page % 64,
+                      __ATOMIC_ACQ_REL);
 }
 
 static void raw_stop(DlTracker *t)
@@ -231,6 +251,7 @@ static void raw_unmap(DlTracker *t)
         g_free(r->slots[i].other_user);
     }
     g_free(r->slots);
+    g_free(r->marks);
     g_free(r);
 }
 
@@ -241,6 +262,7 @@ const DlTrackerOps dl_tracker_raw = {
     .fetch = raw_fetch,
     .clear = raw_clear,
     .take = raw_take,
+    .write = raw_write,
     .stop = raw_stop,
     .unmap = raw_unmap,
 };

@@ -37,6 +37,7 @@
 #define DL_PAGE UINT64_C(4096)
 #define DL_MAX_VCPUS 8
 #define DL_STORES 64          /* of a vCPU between two sync points */
+#define DL_DEVICE_AT 64       /* bytes into a page: what devices write */
 
 typedef enum DlMode {
     DL_DIRTY_LOG,             /* GET only */
@@ -94,6 +95,8 @@ typedef struct DlTrackerOps {
     void (*clear)(DlTracker *t, uint64_t first, uint64_t n);
     /** Move the bits of a range to @words. */
     void (*take)(DlTracker *t, uint64_t first, uint64_t n, uint64_t *words);
+    /** Write into @page as a device would, and mark it. Any thread. */
+    void (*write)(DlTracker *t, uint64_t page, uint64_t value);
     void (*stop)(DlTracker *t);
     void (*unmap)(DlTracker *t);
 } DlTrackerOps;
