@@ -22,12 +22,15 @@ static bool search_block(PageSearch *search, RAMBlock *block,
     if (first >= block->npages) {
         return false;
     }
-    end = dirty_bitmap_next_clean(block, search->client, first + 1);
+    /* A run may be the whole block, and is looked at once per piece. */
+    end = dirty_bitmap_next_clean(block, search->client, first + 1,
+                                  MIN(block->npages - first, max_pages) +
+                                  first);
     *ret_run = (PageRun){
         .block = block,
         .index = search->index,
         .first = first,
-        .npages = MIN(end - first, max_pages),
+        .npages = end - first,
     };
     search->page = first + ret_run->npages;
     trace_page_pick(block->name, first, ret_run->npages);

@@ -375,12 +375,12 @@ uint64_t dirty_bitmap_next(const RAMBlock *block, DirtyClient client,
 }
 
 uint64_t dirty_bitmap_next_clean(const RAMBlock *block, DirtyClient client,
-                                 uint64_t from)
+                                 uint64_t from, uint64_t end)
 {
     const uint64_t *map = block->dirty[client];
 
-    return map ? bitmap_find_next_zero(map, block->npages, from)
-               : MIN(from, block->npages);
+    return map ? bitmap_find_next_zero(map, MIN(end, block->npages), from)
+               : MIN(from, end);
 }
 
 bool dirty_bitmap_test(const RAMBlock *block, DirtyClient client,

@@ -127,10 +127,16 @@ uint64_t dirty_bitmap_take_range(RAMBlock *block, DirtyClient client,
 uint64_t dirty_bitmap_next(const RAMBlock *block, DirtyClient client,
                            uint64_t from);
 
-/** dirty_bitmap_next_clean() - first page at or after @from that is not dirty;
- *  block->npages if none. Context: any thread. */
+/**
+ * dirty_bitmap_next_clean() - first page at or after @from that is not dirty
+ * @end: up to the block's end; it and what follows is not looked at, so that
+ *       who wants a piece of a long run does not pay for all of it
+ * Context: any thread; the answer may be stale at once.
+ * Cost:    O((@end - @from)/64).
+ * Returns: page index, or @end if there is none before.
+ */
 uint64_t dirty_bitmap_next_clean(const RAMBlock *block, DirtyClient client,
-                                 uint64_t from);
+                                 uint64_t from, uint64_t end);
 
 /** dirty_bitmap_test() - is the page dirty for @client? Context: any. */
 bool dirty_bitmap_test(const RAMBlock *block, DirtyClient client,

@@ -152,16 +152,18 @@ static void check_searches(Oracle *o, DirtyClient c)
 {
     uint64_t npages = o->block->npages;
     uint64_t from = random_below(npages + 1);
+    uint64_t end = from + random_below(npages - from + 1);
     uint64_t set = from, clean = from;
 
     while (set < npages && !o->dirty[c][set]) {
         set++;
     }
-    while (clean < npages && o->dirty[c][clean]) {
+    while (clean < end && o->dirty[c][clean]) {
         clean++;
     }
     g_assert_cmpuint(dirty_bitmap_next(o->block, c, from), ==, set);
-    g_assert_cmpuint(dirty_bitmap_next_clean(o->block, c, from), ==, clean);
+    g_assert_cmpuint(dirty_bitmap_next_clean(o->block, c, from, end), ==,
+                     clean);
 }
 
 static void check_all(Oracle *o)
@@ -314,8 +316,8 @@ static void test_never_started_client_is_clean(void)
     dirty_bitmap_mark(&o.list, o.block, 0, 3);
     g_assert_cmpuint(dirty_bitmap_count(o.block, DIRTY_CLIENT_RATE), ==, 0);
     g_assert_cmpuint(dirty_bitmap_next(o.block, DIRTY_CLIENT_RATE, 0), ==, 3);
-    g_assert_cmpuint(dirty_bitmap_next_clean(o.block, DIRTY_CLIENT_RATE, 1),
-                     ==, 1);
+    g_assert_cmpuint(dirty_bitmap_next_clean(o.block, DIRTY_CLIENT_RATE, 1,
+                                             3), ==, 1);
     g_assert_false(dirty_bitmap_test(o.block, DIRTY_CLIENT_RATE, 0));
     ram_list_done(&o.list);
 }

@@ -198,8 +198,8 @@ static void test_section_that_appears_counts_as_dirty_for_every_client(void)
     show(&w, 0x4000, 70, 3);
     g_assert_true(memory_map_commit(w.map, NULL));
     g_assert_cmpuint(dirty_bitmap_next(w.ram, DIRTY_CLIENT_RATE, 0), ==, 3);
-    g_assert_cmpuint(dirty_bitmap_next_clean(w.ram, DIRTY_CLIENT_RATE, 3), ==,
-                     73);
+    g_assert_cmpuint(dirty_bitmap_next_clean(w.ram, DIRTY_CLIENT_RATE, 3,
+                                             w.ram->npages), ==, 73);
     g_assert_cmpuint(dirty_bitmap_count(w.ram, DIRTY_CLIENT_RATE), ==, 70);
     g_assert_cmpuint(dirty_bitmap_count(w.ram, DIRTY_CLIENT_DISPLAY), ==, 0);
     g_assert_cmpuint(dirty_bitmap_count(w.rom, DIRTY_CLIENT_DISPLAY), ==, 0);
@@ -352,8 +352,8 @@ static void test_removal_that_cannot_sync_marks_all(void)
     g_assert_cmpuint(dirty_bitmap_count(w.ram, DIRTY_CLIENT_MIGRATION), ==,
                      4);
     g_assert_cmpuint(dirty_bitmap_count(w.ram, DIRTY_CLIENT_RATE), ==, 4);
-    g_assert_cmpuint(dirty_bitmap_next_clean(w.ram, DIRTY_CLIENT_RATE, 0),
-                     ==, 4);
+    g_assert_cmpuint(dirty_bitmap_next_clean(w.ram, DIRTY_CLIENT_RATE, 0,
+                                             w.ram->npages), ==, 4);
     g_assert_cmpuint(dirty_bitmap_count(w.rom, DIRTY_CLIENT_RATE), ==, 0);
     world_done(&w);
 }

@@ -117,6 +117,31 @@ static void test_next_without_blocks_finds_nothing(void)
     tear_down(&mc);
 }
 
+/* The first round of a migration: everything is dirty. If each piece cost a
+ * look at all of the run, 1 TiB would take hours. */
+static void test_next_takes_a_long_run_in_pieces(void)
+{
+    uint64_t npages = UINT64_C(1) << 28, next = 0;
+    g_autoptr(GError) error = NULL;
+    PageSearch search;
+    RAMList list;
+    PageRun run;
+
+    ram_list_init(&list);
+    ram_list_add_anon(&list, "large", npages * TM_PAGE_BYTES, &error);
+    g_assert_no_error(error);
+    dirty_client_start(&list, DIRTY_CLIENT_MIGRATION, true, &error);
+    g_assert_no_error(error);
+    page_search_init(&search, list.blocks, DIRTY_CLIENT_MIGRATION);
+    while (next < npages) {
+        g_assert_true(page_search_next(&search, 64, &run));
+        assert_run(&run, 0, next, 64);
+        next += 64;
+    }
+    dirty_client_stop(&list, DIRTY_CLIENT_MIGRATION);
+    ram_list_done(&list);
+}
+
 static uint64_t random_marks(Machine *mc, unsigned at_most)
 {
     unsigned n = g_test_rand_int_range(0, at_most + 1);
@@ -192,6 +217,8 @@ int main(int argc, char **argv)
                     test_next_runs_go_upwards_and_round);
     g_test_add_func("/page-search/next/no-blocks",
                     test_next_without_blocks_finds_nothing);
+    g_test_add_func("/page-search/next/long-run-in-pieces",
+                    test_next_takes_a_long_run_in_pieces);
     g_test_add_func("/page-search/random/finds-every-page",
                     test_random_maps_find_every_page);
     return g_test_run();
