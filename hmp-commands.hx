@@ -91,6 +91,14 @@ help: save physical memory from 'addr' on to a file
 call: hmp_pmemsave
 | Write `size` bytes of guest-physical memory to a file.
 
+command: screendump
+args: filename:s,format:-fs,device:s?,head:i?
+params: filename [-f format] [device [head]]
+help: save what a display shows to a file, as ppm or png
+call: hmp_screendump
+| Write a picture of the display of `device` (the first one if it is left out)
+| to a file. The format is `ppm` unless it is said to be `png`.
+
 command: getfd
 args: fdname:s
 params: name

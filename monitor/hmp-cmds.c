@@ -68,6 +68,28 @@ void hmp_closefd(Hmp *hmp, JsonObject *args)
     hmp_report(hmp, error);
 }
 
+void hmp_screendump(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(GError) error = NULL;
+    const char *format =
+        json_object_get_string_member_with_default(args, "format", NULL);
+    ImageFormat value = IMAGE_FORMAT_PPM;
+
+    if (format && !ImageFormat_parse(format, &value)) {
+        hmp_printf(hmp, "Error: '%s' is no format of pictures: ppm and png "
+                   "are\n", format);
+        return;
+    }
+    qmp_screendump(hmp_session(hmp),
+                   json_object_get_string_member(args, "filename"),
+                   json_object_get_string_member_with_default(args, "device",
+                                                              NULL),
+                   json_object_has_member(args, "head"),
+                   json_object_get_int_member_with_default(args, "head", 0),
+                   format != NULL, value, &error);
+    hmp_report(hmp, error);
+}
+
 void hmp_info_status(Hmp *hmp, JsonObject *args)
 {
     g_autoptr(GError) error = NULL;

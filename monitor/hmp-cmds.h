@@ -41,6 +41,7 @@ HmpHandler hmp_memsave;
 HmpHandler hmp_physical_memory_dump;
 HmpHandler hmp_pmemsave;
 HmpHandler hmp_quit;
+HmpHandler hmp_screendump;
 HmpHandler hmp_stop;
 HmpHandler hmp_system_powerdown;
 HmpHandler hmp_system_reset;

@@ -19,6 +19,7 @@
 #include "system/vm.h"
 #include "target/i386/cpu-state.h"
 #include "ui/console.h"
+#include "ui/image-jobs.h"
 #include "util/error.h"
 #include "system/version.h"
 
@@ -256,9 +257,11 @@ bool machine_build(Machine *m, GError **error)
 
     board_config(m->opts, &config);
     m->app.consoles = consoles_new();
+    m->app.image_jobs = image_jobs_new(error);
     config.consoles = m->app.consoles;
     config.report = process_report;
-    return open_chardevs(m, error) && open_serials(m, &config, error) &&
+    return m->app.image_jobs && open_chardevs(m, error) &&
+           open_serials(m, &config, error) &&
            map_backends(m, &config, error) &&
            board_create(m->app.vm, &config, error) && make_cpus(m, error) &&
            make_monitors(m, error) && make_qtest(m, error);
@@ -296,6 +299,7 @@ void machine_done(Machine *m)
         cpus_destroy(app->vm);
     }
     monitors_free(app->monitors);
+    image_jobs_free(app->image_jobs); /* nobody waits for them any more */
     if (app->vm) {
         board_destroy(app->vm);
         accel_free(app->vm->accel);

@@ -13,6 +13,7 @@ typedef struct ChardevList ChardevList;
 typedef struct Consoles Consoles;
 typedef struct DirtyRate DirtyRate;
 typedef struct FdSets FdSets;
+typedef struct ImageJobs ImageJobs;
 typedef struct MachineType MachineType;
 typedef struct Migration Migration;
 typedef struct Monitors Monitors;
@@ -25,6 +26,7 @@ typedef struct App {
     Monitors *monitors;
     ChardevList *chardevs;
     Consoles *consoles;
+    ImageJobs *image_jobs;
     FdSets *fdsets;
     const MachineType *machine_type;
     GPtrArray *host_mems;    /* of HostMem *, from -object, in order */

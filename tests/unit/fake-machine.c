@@ -110,6 +110,15 @@ CpuInfoFastList *qmp_query_cpus_fast(QmpSession *session, GError **error)
     return list;
 }
 
+bool qmp_screendump(QmpSession *session, const char *filename,
+                    const char *device, bool has_head, int64_t head,
+                    bool has_format, ImageFormat format, GError **error)
+{
+    return note(session, "screendump %s %s %d %d;", filename,
+                device ? device : "-", has_head ? (int)head : -1,
+                has_format ? (int)format : -1);
+}
+
 MachineInfoList *qmp_query_machines(QmpSession *session, GError **error)
 {
     return NULL;

@@ -243,6 +243,8 @@ static void test_line_arguments_reach_handler(Fixture *f, const void *unused)
         { "info migrate", "info_migrate {}" },
         { "pmemsave 0x1000 2*1024 /tmp/f", "pmemsave 1000 2048 /tmp/f;" },
         { "memsave 0 (1+1)*8 f", "memsave 0 16 f cpu 0;" },
+        { "screendump f", "screendump f - -1 -1;" },
+        { "screendump f -f png d 0", "screendump f d 0 1;" },
         { "system_reset", "reset;" },
         { "system_powerdown", "powerdown;" },
     };
@@ -254,6 +256,15 @@ static void test_line_arguments_reach_handler(Fixture *f, const void *unused)
         g_assert_cmpstr(f->machine.log->str, ==, table[i][1]);
         g_string_truncate(f->machine.log, 0);
     }
+}
+
+static void test_line_with_bad_picture_format(Fixture *f, const void *unused)
+{
+    g_autofree char *text = run(f, "screendump f -f gif");
+
+    g_assert_cmpstr(text, ==, "Error: 'gif' is no format of pictures: ppm "
+                    "and png are\r\n");
+    g_assert_cmpstr(f->machine.log->str, ==, "");
 }
 
 static void test_help_lists_all(Fixture *f, const void *unused)
@@ -537,6 +548,8 @@ int main(int argc, char **argv)
         test_line_without_kvm_is_one_line);
     add("/hmp/line/arguments-reach-handler",
         test_line_arguments_reach_handler);
+    add("/hmp/line/with-bad-picture-format",
+        test_line_with_bad_picture_format);
     add("/hmp/help/lists-all", test_help_lists_all);
     add("/hmp/suspend/holds-lines-until-resume",
         test_suspend_holds_lines_until_resume);
