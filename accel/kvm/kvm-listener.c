@@ -16,6 +16,7 @@ static bool log_sync(MemoryListener *l, const MemorySection *s,
         return false;
     }
     kvm_slots_lock(slots);
+    kvm_slots_retire_locked(slots);
     for (guint i = kvm_slots_first_locked(slots, s->gpa);
          ok && (slot = kvm_slots_at_locked(slots, i, s->gpa + s->size)); i++) {
         if (slot->logging) {

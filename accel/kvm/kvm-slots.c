@@ -25,13 +25,16 @@ void kvm_slots_init(KvmSlots *slots, KvmIo *io, const KvmDirtyOps *dirty,
         .readonly_mem = readonly_mem,
         .clock = clock_new_host(),
         .table = g_ptr_array_new(),
+        .stuck = g_ptr_array_new(),
         .free_ids = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
     };
     g_mutex_init(&slots->lock);
 }
 
-static void slot_free(KvmSlot *slot)
+static void slot_free(gpointer opaque)
 {
+    KvmSlot *slot = opaque;
+
     g_free(slot->cache);
     g_free(slot);
 }
@@ -41,10 +44,10 @@ void kvm_slots_done(KvmSlots *slots)
     if (!slots->table) {
         return;
     }
-    for (guint i = 0; i < slots->table->len; i++) {
-        slot_free(g_ptr_array_index(slots->table, i));
-    }
+    g_ptr_array_set_free_func(slots->table, slot_free);
     g_ptr_array_free(slots->table, TRUE);
+    g_ptr_array_set_free_func(slots->stuck, slot_free);
+    g_ptr_array_free(slots->stuck, TRUE);
     g_array_free(slots->free_ids, TRUE);
     g_mutex_clear(&slots->lock);
     clock_free(slots->clock);
@@ -180,17 +183,40 @@ static void del_at_locked(KvmSlots *slots, guint i)
 static void del_at_locked(KvmSlots *slots, guint i)
 {
     KvmSlot *slot = g_ptr_array_index(slots->table, i);
-    g_autoptr(GError) error = NULL;
 
     sync_before_del_locked(slots, slot);
     if (slot->logging) {
         slots->dirty->stop(slots, slot);
     }
-    if (set_region(slots, slot, 0, false, &error)) {
-        g_array_append_val(slots->free_ids, slot->id);
-    } /* else the kernel still has it: never use the number again */
     g_ptr_array_remove_index(slots->table, i);
-    slot_free(slot);
+    if (set_region(slots, slot, 0, false, NULL)) {
+        g_array_append_val(slots->free_ids, slot->id);
+        slot_free(slot);
+    } else {
+        slot->logging = false;
+        g_ptr_array_add(slots->stuck, slot);
+    }
+}
+
+/*
+ * The guest can write through a slot that the kernel would not remove, and
+ * the log of it is nobody's. So its pages count as dirty each time that
+ * somebody asks, and once more when it is gone: in this order, as vCPUs may
+ * run.
+ */
+void kvm_slots_retire_locked(KvmSlots *slots)
+{
+    for (guint i = slots->stuck->len; i-- > 0; ) {
+        KvmSlot *slot = g_ptr_array_index(slots->stuck, i);
+        bool gone = set_region(slots, slot, 0, false, NULL);
+
+        kvm_slots_assume_dirty_locked(slots, slot);
+        if (gone) {
+            g_array_append_val(slots->free_ids, slot->id);
+            g_ptr_array_remove_index(slots->stuck, i);
+            slot_free(slot);
+        }
+    }
 }
 
 static void del_range_locked(KvmSlots *slots, uint64_t gpa, uint64_t size)
@@ -225,6 +251,7 @@ bool kvm_slots_add(KvmSlots *slots, const MemorySection *s, GError **error)
         return true; /* every access exits and is served by the memory map */
     }
     kvm_slots_lock(slots);
+    kvm_slots_retire_locked(slots);
     while (rest.size) {
         MemorySection piece = rest;
 

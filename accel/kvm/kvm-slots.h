@@ -65,6 +65,8 @@ struct KvmSlots {
     Clock *clock;            /* for what calls cost */
     GMutex lock;             /* the slots lock: all below */
     GPtrArray *table;        /* of KvmSlot *, sorted by gpa */
+    GPtrArray *stuck;        /* of KvmSlot * that the kernel would not remove;
+                                empty but for a kernel out of memory */
     GArray *free_ids;        /* of uint32_t, below next_id */
     uint32_t next_id;
 };
@@ -95,9 +97,18 @@ void kvm_slots_unlock(KvmSlots *slots) TSA_RELEASE(slots->lock);
  */
 bool kvm_slots_add(KvmSlots *slots, const MemorySection *s, GError **error);
 
-/** kvm_slots_del() - take a section's slots away; logged ones are fetched and
- *  merged first. Context: big lock, vCPUs out of guest mode. */
+/**
+ * kvm_slots_del() - take a section's slots away
+ * Logged ones are fetched and merged first. One that the kernel does not
+ * remove is tried again by every later add and sync; until it is gone its
+ * pages count as dirty at each sync, and its place cannot be used.
+ * Context: big lock, vCPUs out of guest mode.
+ */
 void kvm_slots_del(KvmSlots *slots, const MemorySection *s);
+
+/** kvm_slots_retire_locked() - try to remove what would not go, and mark it.
+ *  Context: slots lock. Cost: nothing, if there is none. */
+void kvm_slots_retire_locked(KvmSlots *slots) TSA_REQUIRES(slots->lock);
 
 /**
  * kvm_slots_log_start() - log writes to a section from now on

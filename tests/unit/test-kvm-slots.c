@@ -164,12 +164,14 @@ static void test_add_failing_half_way_adds_nothing(void)
     rig->model->fail_errno = ENOMEM;
     g_assert_false(kvm_slots_add(&rig->slots, &s, &error));
     g_assert_nonnull(strstr(error->message, "memory"));
-    /* Removal failed as well: these two ids are never used again. */
+    /* Removal failed as well: the next add tries that again. */
     g_assert_cmpuint(rig->slots.table->len, ==, 1);
     rig->model->fail_errno = 0;
     g_clear_error(&error);
+    g_assert_cmpuint(rig->model->slots->len, ==, 3);
     s.gpa = 0x4000000;
     g_assert_true(kvm_slots_add(&rig->slots, &s, &error));
+    g_assert_cmpuint(rig->model->slots->len, ==, 4);
     g_assert_cmpuint(rig->slots.table->len, ==, 4);
     kvm_slots_del(&rig->slots, &s);
     g_assert_cmpuint(rig->slots.table->len, ==, 1);
