@@ -95,6 +95,11 @@ static void check_known(KvmSlots *slots, KvmSlot *slot)
 }
 #endif
 
+/*
+ * A GET that faults may have copied some of the words. These bits are true,
+ * but nobody was told of them, and somebody else's clear must not take them:
+ * until a GET succeeds nothing of the slot is cleared, which loses nothing.
+ */
 static bool fetch_manual(KvmSlots *slots, KvmSlot *slot, GError **error)
 {
     check_known(slots, slot);
@@ -102,7 +107,11 @@ static bool fetch_manual(KvmSlots *slots, KvmSlot *slot, GError **error)
         slot->preset = false;
         return true;
     }
-    return kvm_dirty_get(slots, slot, slot->cache, error);
+    if (!kvm_dirty_get(slots, slot, slot->cache, error)) {
+        slot->told = false;
+        return false;
+    }
+    return true;
 }
 
 static void stop_log(KvmSlots *slots, KvmSlot *slot)

@@ -86,10 +86,10 @@ static uint64_t take_word(KvmModel *m, KvmModelSlot *slot, uint64_t w,
     return taken;
 }
 
-static void copy_words(KvmModel *m, KvmModelSlot *slot, uint64_t *words)
+/* The first @n words; the copy may fault after some. */
+static void copy_words(KvmModel *m, KvmModelSlot *slot, uint64_t *words,
+                       uint64_t n)
 {
-    uint64_t n = bitmap_words(slot->npages);
-
     for (uint64_t w = 0; w < n; w++) {
         kvm_model_interleave(m);
         words[w] = __atomic_load_n(&slot->dirty[w], __ATOMIC_SEQ_CST);
@@ -97,6 +97,20 @@ static void copy_words(KvmModel *m, KvmModelSlot *slot, uint64_t *words)
     if (m->bug == KVM_MODEL_BUG_TAIL && slot->npages % MODEL_WORD_PAGES) {
         words[n - 1] = 0;
     }
+}
+
+static int show_words(KvmModel *m, KvmModelSlot *slot, uint64_t *words)
+{
+    uint64_t n = bitmap_words(slot->npages);
+    int r = check_user(m, words, n * 8, true);
+
+    if (!r && m->fail_copy_out) {
+        copy_words(m, slot, words, (n + 1) / 2);
+        r = -EFAULT;
+    } else if (!r) {
+        copy_words(m, slot, words, n);
+    }
+    return r;
 }
 
 /* Everything is taken and protected before a byte reaches the caller: if it
@@ -134,15 +148,8 @@ int kvm_model_get_log(KvmModel *m, const struct kvm_dirty_log *log)
     if (r) {
         return r;
     }
-    if (!m->manual) {
-        return take_words(m, slot, words);
-    }
-    r = m->fail_copy_out ? -EFAULT :
-        check_user(m, words, bitmap_words(slot->npages) * 8, true);
-    if (!r) {
-        copy_words(m, slot, words);
-    }
-    return r;
+    return m->manual ? show_words(m, slot, words) :
+        take_words(m, slot, words);
 }
 
 static int check_range(const KvmModelSlot *slot, uint64_t first, uint64_t n)

@@ -307,6 +307,30 @@ static void test_fetch_failing_with_bits_taken_loses_nothing(void)
     fetch_failing(true);
 }
 
+/* A GET that faults half-way has put bits into the cache that nobody was told
+ * of; a clear, of another thread, must not take them. */
+static void test_fetch_failing_half_way_clears_nothing(void)
+{
+    KvmRig *rig = kvm_rig_new(RIG_MANUAL, NULL);
+    g_autoptr(GError) error = NULL;
+    RAMBlock *a;
+
+    kvm_rig_add(rig, "a", 200, 0, 0, false);
+    a = block_of(rig, "a");
+    kvm_rig_start(rig, MIG, false);
+    kvm_rig_sync(rig);
+    kvm_model_write(rig->model, 5 * PAGE, 1);
+    rig->model->fail_copy_out = true;
+    g_assert_false(dirty_sync_round(rig->map, &error));
+    rig->model->fail_copy_out = false;
+    kvm_rig_clear(rig, a, 0, 200);
+    kvm_rig_sync(rig);
+    g_assert_true(dirty_bitmap_test(a, MIG, 5));
+    kvm_rig_clear(rig, a, 0, 200); /* from here on as ever */
+    g_assert_cmpuint(rig->model->cleared_bits, ==, 1);
+    kvm_rig_free(rig);
+}
+
 static void test_log_start_failing_is_undone(void)
 {
     KvmRig *rig = kvm_rig_new(RIG_MANUAL, NULL);
@@ -547,6 +571,8 @@ int main(int argc, char **argv)
                     test_fetch_failing_loses_nothing);
     g_test_add_func("/kvm-slots/fetch/failing-with-bits-taken-loses-nothing",
                     test_fetch_failing_with_bits_taken_loses_nothing);
+    g_test_add_func("/kvm-slots/fetch/failing-half-way-clears-nothing",
+                    test_fetch_failing_half_way_clears_nothing);
     g_test_add_func("/kvm-slots/log-start/failing-is-undone",
                     test_log_start_failing_is_undone);
     g_test_add_func("/kvm-slots/log-stop/frees-the-cache",
