@@ -105,6 +105,22 @@ static int check_extension(KvmModel *m, uintptr_t cap)
 
 /* ---- the seam ----------------------------------------------------------- */
 
+/* Chosen by its number among all calls. */
+static bool is_chosen(const KvmModel *m)
+{
+    return m->calls >= m->fail_call && m->calls - m->fail_call < m->fail_calls;
+}
+
+static int chosen_errno(KvmModel *m)
+{
+    m->calls++;
+    if (!m->fail_late) {
+        return is_chosen(m) ? m->fail_chosen : 0;
+    }
+    m->fail_copy_out = is_chosen(m);
+    return 0;
+}
+
 static bool must_fail(KvmModel *m, unsigned long request)
 {
     if (!m->fail_errno || request != m->fail_request) {
@@ -119,6 +135,11 @@ static bool must_fail(KvmModel *m, unsigned long request)
 
 static int call_locked(KvmModel *m, unsigned long request, void *arg)
 {
+    int chosen = chosen_errno(m);
+
+    if (chosen) {
+        return -chosen;
+    }
     if (must_fail(m, request)) {
         return -m->fail_errno;
     }

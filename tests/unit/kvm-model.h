@@ -97,6 +97,11 @@ typedef struct KvmModel {
     unsigned fail_after;        /* ... once so many have passed */
     int fail_errno;
     bool fail_copy_out;         /* GET's copy to user space faults, at last */
+    unsigned calls;             /* ioctls so far, failed ones too */
+    unsigned fail_call;         /* by number: the first that fails, ... */
+    unsigned fail_calls;        /* ... and how many do from there on, ... */
+    int fail_chosen;            /* ... with which errno, ... */
+    bool fail_late;             /* ... a GET alone, at its copy */
     void (*interleave)(void *opaque);
     /** CLEAR (or a GET that clears) took a page's D. */
     void (*on_taken)(void *opaque, const KvmModelSlot *slot, uint64_t page,
