@@ -19,6 +19,7 @@
 #include "system/vm.h"
 #include "target/i386/cpu-state.h"
 #include "ui/console.h"
+#include "ui/display-png.h"
 #include "ui/image-jobs.h"
 #include "util/error.h"
 #include "system/version.h"
@@ -33,6 +34,23 @@ static void board_config(const Options *opts, BoardConfig *config)
     };
 }
 
+/* Is there something that -display could show? */
+static bool check_display(const Options *opts, Consoles *consoles,
+                          GError **error)
+{
+    if (!opts->png_path || consoles_find(consoles, opts->png_device)) {
+        return true;
+    }
+    if (opts->png_device) {
+        tm_error_set(error, "-display: no display has the id '%s'",
+                     opts->png_device);
+    } else {
+        tm_error_set(error, "-display: there is no display to show, see "
+                     "-device tidemark-fb");
+    }
+    return false;
+}
+
 /* Make the board once on a machine that is thrown away, so that a wrong
  * -device is found before anything is opened for good. */
 static bool rehearse_board(const Options *opts, GError **error)
@@ -45,7 +63,8 @@ static bool rehearse_board(const Options *opts, GError **error)
     board_config(opts, &config);
     config.ram_bytes = 0; /* nothing can be wrong with it */
     config.consoles = consoles;
-    ok = board_create(vm, &config, error);
+    ok = board_create(vm, &config, error) &&
+        check_display(opts, consoles, error);
     board_destroy(vm);
     vm_free(vm);
     for (guint i = 0; i < opts->drive_configs->len; i++) {
@@ -218,6 +237,24 @@ static bool make_qtest(Machine *m, GError **error)
     return m->qtest || opts_error(error, "qtest");
 }
 
+static bool make_display(Machine *m, GError **error)
+{
+    const Options *opts = m->opts;
+    DisplayPngConfig config = {
+        .console = consoles_find(m->app.consoles, opts->png_device),
+        .jobs = m->app.image_jobs,
+        .path = opts->png_path,
+        .interval_ms = opts->png_interval_ms,
+        .report = process_report,
+    };
+
+    if (!opts->png_path) {
+        return true;
+    }
+    m->display = display_png_new(&config, error);
+    return m->display || opts_error(error, "display");
+}
+
 static void vm_describe(Machine *m)
 {
     Vm *vm = m->app.vm;
@@ -264,7 +301,8 @@ bool machine_build(Machine *m, GError **error)
            open_serials(m, &config, error) &&
            map_backends(m, &config, error) &&
            board_create(m->app.vm, &config, error) && make_cpus(m, error) &&
-           make_monitors(m, error) && make_qtest(m, error);
+           make_monitors(m, error) && make_qtest(m, error) &&
+           make_display(m, error);
 }
 
 bool machine_begin(Machine *m, GError **error)
@@ -295,6 +333,7 @@ void machine_done(Machine *m)
         app->migration = NULL;
     }
     qtest_server_free(m->qtest);
+    display_png_free(m->display); /* the guest stands still by now */
     if (app->vm) {
         cpus_destroy(app->vm);
     }

@@ -12,6 +12,7 @@
 #include "system/app.h"
 #include "system/opts.h"
 
+typedef struct DisplayPng DisplayPng;   /* ui/display-png.h */
 typedef struct QtestServer QtestServer; /* system/qtest.h */
 
 /* All that a process has; @app is what command handlers see of it. */
@@ -19,6 +20,7 @@ typedef struct Machine {
     App app;
     Options *opts;           /* not owned; outlives the machine */
     QtestServer *qtest;
+    DisplayPng *display;     /* of -display png; or NULL */
     int cancel_fd;           /* ends waits of the start-up */
 } Machine;
 

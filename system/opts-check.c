@@ -343,7 +343,7 @@ bool opts_check_run(Options *opts, GError **error)
     return check_name(opts, error) && check_uuid(opts, error) &&
            check_msg(opts, error) && check_traces(opts, error) &&
            check_globals(opts, error) &&
-           check_word("display", opts->display, "none", NULL, error) &&
+           opts_check_display(opts, error) &&
            check_word("audio", opts->audio, "none", "driver=none", error) &&
            check_word("vga", opts->vga, "none", NULL, error);
 }

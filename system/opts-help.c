@@ -134,7 +134,7 @@ char *opts_help_for(const Options *opts)
         "memory-backend-memfd", "memory-backend-ram", NULL };
     static const char *const chardevs[] = { "file", "null", "socket", "stdio",
         NULL };
-    static const char *const displays[] = { "none", NULL };
+    static const char *const displays[] = { "none", "png", NULL };
 
     if (asks_help(opts->machine, "type")) {
         return machine_help();

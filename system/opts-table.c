@@ -95,7 +95,11 @@ static const OptRow rows[] = {
       "names",
       OPT_MERGED, AT(name), "guest" },
     { "uuid", "UUID", "the machine's UUID", OPT_TEXT, AT(uuid) },
-    { "display", "none", "there is no display", OPT_TEXT, AT(display) },
+    { "display", "none|png:FILE[,interval=MS][,device=ID]",
+      "none: nobody looks (the default); png: a file that always\n"
+      "holds a recent picture of the display, made anew every MS\n"
+      "milliseconds (1000) if anything has changed",
+      OPT_TEXT, AT(display) },
     { "audio", "none", "there is no sound", OPT_TEXT, AT(audio) },
     { "vga", "none", "there is no graphics card", OPT_TEXT, AT(vga) },
     { "nographic", NULL, "the same as -display none", OPT_FLAG,

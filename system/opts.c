@@ -158,6 +158,7 @@ void opts_free(Options *opts)
     g_clear_pointer(&opts->drive_configs, g_ptr_array_unref);
     g_clear_pointer(&opts->monitors, g_ptr_array_unref);
     g_clear_pointer(&opts->global_list, g_ptr_array_unref);
+    g_clear_pointer(&opts->display_options, keyval_free);
     channel_address_free(opts->incoming);
     x86_cpu_spec_free(opts->cpu_spec);
     g_free(opts);

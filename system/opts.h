@@ -69,6 +69,10 @@ typedef struct Options {
     GPtrArray *drive_configs; /* of DriveConfig * */
     GPtrArray *monitors;      /* of OptMonitor * */
     GPtrArray *global_list;   /* of OptGlobal * */
+    KeyVal *display_options;  /* of -display png; owns the next two */
+    const char *png_path;     /* absolute; NULL: no such display */
+    const char *png_device;   /* id of a -device, or NULL */
+    uint32_t png_interval_ms;
     bool has_uuid;
     uint8_t uuid_bytes[16];
     bool timestamps;
@@ -121,6 +125,7 @@ bool opts_check(Options *opts, GError **error);
 bool opts_check_memory(Options *opts, GError **error);
 bool opts_check_drives(Options *opts, GError **error);
 bool opts_check_monitors(Options *opts, GError **error);
+bool opts_check_display(Options *opts, GError **error);
 bool opts_check_run(Options *opts, GError **error);
 
 /** opts_error() - put "-OPTION: " in front of an error's words.
