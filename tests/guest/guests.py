@@ -11,6 +11,7 @@ import os
 import struct
 
 NAMES = ("idle", "writer32", "writer64u", "hotcold")
+DRAWING = ("draw32", "draw64u")     # need a frame buffer
 
 SECTOR_BYTES = 512
 MARK_OFFSET = 0x1b8

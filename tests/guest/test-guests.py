@@ -10,7 +10,7 @@ import guests  # noqa: E402  (beside this file)
 
 
 def sectors():
-    for name in guests.NAMES:
+    for name in guests.NAMES + guests.DRAWING:
         with open(os.path.join(sys.argv[1], name + ".bin"), "rb") as f:
             yield name, f.read()
 
