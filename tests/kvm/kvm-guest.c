@@ -68,15 +68,15 @@ static void mmio_write(void *opaque, uint64_t offset, uint64_t value,
 static const IoRegionOps port_ops = { port_read, port_write, 4 };
 static const IoRegionOps mmio_ops = { mmio_read, mmio_write, 8 };
 
-static void map_memory(KvmGuest *g)
+static void map_memory(KvmGuest *g, uint64_t ram_bytes)
 {
     g_autoptr(GError) error = NULL;
     MemoryMap *map = g->vm->map;
 
-    g->ram = ram_list_add_anon(&g->vm->ram, "ram", GUEST_RAM_BYTES, &error);
+    g->ram = ram_list_add_anon(&g->vm->ram, "ram", ram_bytes, &error);
     g_assert_no_error(error);
     memory_map_begin(map);
-    memory_map_add_ram(map, 0, GUEST_RAM_BYTES, g->ram, 0, false, &error);
+    memory_map_add_ram(map, 0, ram_bytes, g->ram, 0, false, &error);
     g_assert_no_error(error);
     memory_map_add_io(map, IO_SPACE_PORT, GUEST_PORT, 4, &port_ops, g, "port",
                       &error);
@@ -108,8 +108,8 @@ static void print_report(const char *text)
     g_test_message("%s", text);
 }
 
-KvmGuest *kvm_guest_new_cpu(const char *options, const X86CpuSpec *cpu,
-                            unsigned n_vcpus)
+static KvmGuest *guest_new(const char *options, const X86CpuSpec *cpu,
+                           unsigned n_vcpus, uint64_t ram_bytes)
 {
     KvmGuest *g = g_new0(KvmGuest, 1);
     g_autoptr(GError) error = NULL;
@@ -126,7 +126,7 @@ KvmGuest *kvm_guest_new_cpu(const char *options, const X86CpuSpec *cpu,
     accel_kvm_ops.init(g->accel, g->vm, &error);
     g_assert_no_error(error);
     g->vm->accel = g->accel;
-    map_memory(g);
+    map_memory(g, ram_bytes);
     map_pages(g);
     cpus_create(g->vm, n_vcpus, &error);
     g_assert_no_error(error);
@@ -135,7 +135,20 @@ KvmGuest *kvm_guest_new_cpu(const char *options, const X86CpuSpec *cpu,
 
 KvmGuest *kvm_guest_new(const char *options, unsigned n_vcpus)
 {
-    return kvm_guest_new_cpu(options, NULL, n_vcpus);
+    return guest_new(options, NULL, n_vcpus, GUEST_RAM_BYTES);
+}
+
+KvmGuest *kvm_guest_new_cpu(const char *options, const X86CpuSpec *cpu,
+                            unsigned n_vcpus)
+{
+    return guest_new(options, cpu, n_vcpus, GUEST_RAM_BYTES);
+}
+
+KvmGuest *kvm_guest_new_ram(const char *options, uint64_t ram_bytes,
+                            unsigned n_vcpus)
+{
+    g_assert_cmpuint(ram_bytes, <=, GUEST_MMIO);
+    return guest_new(options, NULL, n_vcpus, ram_bytes);
 }
 
 void kvm_guest_free(KvmGuest *g)

@@ -53,6 +53,9 @@ KvmGuest *kvm_guest_new(const char *options, unsigned n_vcpus);
  *  and outlives the guest */
 KvmGuest *kvm_guest_new_cpu(const char *options, const X86CpuSpec *cpu,
                             unsigned n_vcpus);
+/** kvm_guest_new_ram() - the same with other RAM, below GUEST_MMIO */
+KvmGuest *kvm_guest_new_ram(const char *options, uint64_t ram_bytes,
+                            unsigned n_vcpus);
 void kvm_guest_free(KvmGuest *g);
 
 /** kvm_guest_load() - put code where vCPU @index begins */
