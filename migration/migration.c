@@ -88,15 +88,16 @@ static void end_locked(Migration *m, const GError *error)
                                       : MIGRATION_STATUS_FAILED;
 
     cpu_throttle_end(m);
-    if (m->log_started) {
-        migration_note_clears(m);
-        dirty_log_stop(m->vm->map, DIRTY_CLIENT_MIGRATION);
-        m->log_started = false;
-    }
     if (!error || m->handover_begun) {
         runstate_set(m->vm, RUN_STATE_POSTMIGRATE);
     } else {
         switchover_undo(m);
+    }
+    /* It changes every memory slot: the guest shall not stand still for it. */
+    if (m->log_started) {
+        migration_note_clears(m);
+        dirty_log_stop(m->vm->map, DIRTY_CLIENT_MIGRATION);
+        m->log_started = false;
     }
     if (end == MIGRATION_STATUS_FAILED) {
         m->error = g_error_copy(error);

@@ -55,6 +55,9 @@ static void log_stop(MemoryListener *l, const MemorySection *s)
 {
     FakeGuest *guest = of(l);
 
+    if (guest->on_log_stop) {
+        guest->on_log_stop(guest->opaque);
+    }
     g_mutex_lock(&guest->lock);
     guest->logging = false;
     g_mutex_unlock(&guest->lock);

@@ -41,6 +41,7 @@ typedef struct FakeGuest {
     int fail_sync_in;     /* the n-th sync from now fails; 0: none */
     int fail_clear_in;
     void (*on_sync)(void *opaque); /* in each sync, big lock held */
+    void (*on_log_stop)(void *opaque); /* the same */
     void *opaque;
 } FakeGuest;
 

@@ -252,6 +252,34 @@ static void test_log_failure_leaves_source(void)
     check_log_failure(0, 2, "cannot be cleared");
 }
 
+/* Changing all slots back costs time, which is not the guest's: when the log
+ * ends after a failure at the last sync, it runs again. */
+static void note_state(void *opaque)
+{
+    Job *job = opaque;
+
+    g_string_append(job->events, RunState_str(runstate_get(job->guest->vm)));
+    g_string_append(job->events, " ");
+}
+
+static void test_guest_resumes_before_the_log_ends(void)
+{
+    g_autoptr(Channel) null = channel_null_new();
+    Job job;
+
+    job_set_up(&job);
+    job.guest->fail_sync_in = 5;
+    job.guest->on_log_stop = note_state;
+    job.guest->opaque = &job;
+    fake_guest_start(job.guest);
+    g_string_truncate(job.events, 0);
+    job_start(&job, null);
+    job_run_until(&job, has_ended, 0);
+    g_assert_nonnull(strstr(job.events->str, "STOP")); /* it was stopped */
+    g_assert_nonnull(strstr(job.events->str, "running running "));
+    job_tear_down(&job);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -266,5 +294,7 @@ int main(int argc, char **argv)
     g_test_add_func("/handover/stopped-guest-stays",
                     test_stopped_guest_stays);
     g_test_add_func("/handover/failure/log", test_log_failure_leaves_source);
+    g_test_add_func("/handover/failure/guest-resumes-before-the-log-ends",
+                    test_guest_resumes_before_the_log_ends);
     return g_test_run();
 }
