@@ -280,6 +280,32 @@ static void test_guest_resumes_before_the_log_ends(void)
     job_tear_down(&job);
 }
 
+/* A vCPU stores until the moment in which it has left guest mode. */
+static void store_at_stop(Vm *vm, VmEvent event, void *opaque)
+{
+    Job *job = opaque;
+
+    if (event == VM_EVENT_STOP) {
+        fake_guest_store(job->guest, g_ptr_array_index(vm->ram.blocks, 1), 3,
+                         UINT64_C(0x1a57));
+    }
+}
+
+static void test_last_store_before_the_stop_travels(void)
+{
+    g_autoptr(Channel) sink = sink_new();
+    Job job;
+
+    job_set_up(&job);
+    vm_observe(job.guest->vm, store_at_stop, &job);
+    fake_guest_start(job.guest);
+    job_start(&job, sink);
+    job_run_until(&job, has_ended, 0);
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_COMPLETED);
+    job_assert_loads(&job);
+    job_tear_down(&job);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -296,5 +322,7 @@ int main(int argc, char **argv)
     g_test_add_func("/handover/failure/log", test_log_failure_leaves_source);
     g_test_add_func("/handover/failure/guest-resumes-before-the-log-ends",
                     test_guest_resumes_before_the_log_ends);
+    g_test_add_func("/handover/last-store-before-the-stop-travels",
+                    test_last_store_before_the_stop_travels);
     return g_test_run();
 }
