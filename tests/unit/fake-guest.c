@@ -35,7 +35,8 @@ static FakeLog *log_of(FakeGuest *guest, const RAMBlock *block)
     return &guest->logs[i];
 }
 
-/* As with initially-all-set: every page is writable and dirty. */
+/* As with initially-all-set: every page is writable and dirty; or, as without
+ * manual clear, none is. */
 static bool log_start(MemoryListener *l, const MemorySection *s,
                       GError **error)
 {
@@ -44,7 +45,10 @@ static bool log_start(MemoryListener *l, const MemorySection *s,
 
     g_mutex_lock(&guest->lock);
     guest->logging = true;
-    bitmap_set(log->kernel, 0, log->npages);
+    bitmap_clear(log->kernel, 0, log->npages);
+    if (!guest->clears_when_read) {
+        bitmap_set(log->kernel, 0, log->npages);
+    }
     bitmap_clear(log->cache, 0, log->npages);
     bitmap_clear(log->late, 0, log->npages);
     g_mutex_unlock(&guest->lock);

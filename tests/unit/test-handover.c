@@ -280,7 +280,8 @@ static void test_guest_resumes_before_the_log_ends(void)
     job_tear_down(&job);
 }
 
-/* A vCPU stores until the moment in which it has left guest mode. */
+/* A vCPU stores until the moment in which it has left guest mode; into a page
+ * that has been sent, as all have with no downtime allowed. */
 static void store_at_stop(Vm *vm, VmEvent event, void *opaque)
 {
     Job *job = opaque;
@@ -297,6 +298,7 @@ static void test_last_store_before_the_stop_travels(void)
     Job job;
 
     job_set_up(&job);
+    job_set_param(&job, MIG_PARAM_DOWNTIME_LIMIT, 0);
     vm_observe(job.guest->vm, store_at_stop, &job);
     fake_guest_start(job.guest);
     job_start(&job, sink);
