@@ -5,13 +5,14 @@ memory, pixel by pixel; whatever is wrong is said, and nothing is left over."""
 
 import os
 import random
+import select
 import stat
 import sys
 import tempfile
 
 from launch import check
 from tmlib import screen
-from tmlib.qmp import QmpError
+from tmlib.qmp import WAIT, QmpError
 from tmlib.tap import Suite
 from tmlib.vm import Vm
 
@@ -174,6 +175,13 @@ def qmp_no_display():
         check('picture' in os.listdir(vm.dir), False, 'file')
 
 
+def read_some(fd, most):
+    """What is in a pipe, once there is something."""
+    if not select.select([fd], [], [], WAIT)[0]:
+        raise AssertionError('nothing comes through the pipe')
+    return os.read(fd, most)
+
+
 @suite.test('qmp/reader-that-does-not-read-holds-nobody-up')
 def qmp_slow_pipe():
     """A pipe takes 64 KiB of 3 MiB, then its session waits; others do not."""
@@ -185,14 +193,16 @@ def qmp_slow_pipe():
         vm.qmp.send_raw(b'{"execute": "screendump", "arguments": '
                         b'{"filename": "/dev/fdset/1"}}\n'
                         b'{"execute": "query-status", "id": "next"}\n')
-        got = os.read(read_end, 1)
+        got = read_some(read_end, 1)
         # the guest's side goes on: its ports answer
         check(screen.inl(vm, screen.reg(0)), 0x42464d54, 'ID')
         check(screen.commit(vm, WINDOW, 8, 8), 0, 'status')
         check(vm.qmp.poll_events(), [], 'what came meanwhile')
         want = 3 * 1024 * 1024 + len(b'P6\n1024 1024\n255\n')
         while len(got) < want:
-            got += os.read(read_end, 1 << 20)
+            more = read_some(read_end, 1 << 20)
+            check(len(more) > 0, True, 'more after %d bytes' % len(got))
+            got += more
         check(vm.qmp.answer(), {'return': {}}, 'answer')
         check(vm.qmp.answer()['id'], 'next', 'the next answer')
         check(screen.from_ppm(got).width, 1024, 'width')
@@ -209,7 +219,7 @@ def qmp_quit_while_stuck():
         vm.qmp.send_raw(b'{"execute": "screendump", "arguments": '
                         b'{"filename": "/dev/fdset/1"}}\n'
                         b'{"execute": "cont"}\n{"execute": "stop"}\n')
-        os.read(read_end, 1)
+        read_some(read_end, 1)
         check(vm.terminate(), 0, 'status')
         os.close(read_end)
 
