@@ -33,7 +33,7 @@ def arguments():
     p.add_argument('--suite', default='kvm')
     p.add_argument('--list', action='store_true')
     p.add_argument('--kernel', choices=SERIES, default=SERIES[0])
-    p.add_argument('--cpus', type=int, default=2)
+    p.add_argument('--cpus', type=int, default=1)
     p.add_argument('--memory', type=int, default=3072)
     p.add_argument('--hugepages', type=int, default=64)
     p.add_argument('--timeout', type=int, default=0)
