@@ -137,7 +137,7 @@ class Pair:
         a, b = self.src.digest(), self.dst.digest()
         mine, theirs = self.dump(self.src), self.dump(self.dst)
         if mine != theirs:
-            bad = [p for p in range(0, self.mem, 4096)
+            bad = [p for p in range(0, len(mine), 4096)
                    if mine[p:p + 4096] != theirs[p:p + 4096]]
             raise AssertionError('%d pages differ, the first at 0x%x'
                                  % (len(bad), bad[0]))
