@@ -74,6 +74,15 @@ bool migration_is_running(const Migration *m)
     return migration_status_is_running(migration_state_get(&m->state));
 }
 
+static MigrationStatus end_status(const Migration *m, const GError *error)
+{
+    if (!error) {
+        return MIGRATION_STATUS_COMPLETED;
+    }
+    return migration_state_get(&m->state) == MIGRATION_STATUS_CANCELLING ?
+        MIGRATION_STATUS_CANCELLED : MIGRATION_STATUS_FAILED;
+}
+
 /*
  * The last act, under the big lock: @error is NULL if the guest was handed
  * over. Whoever cannot be sure that the destination does not run stays
@@ -81,11 +90,7 @@ bool migration_is_running(const Migration *m)
  */
 static void end_locked(Migration *m, const GError *error)
 {
-    bool cancelled =
-        migration_state_get(&m->state) == MIGRATION_STATUS_CANCELLING;
-    MigrationStatus end = !error      ? MIGRATION_STATUS_COMPLETED
-                          : cancelled ? MIGRATION_STATUS_CANCELLED
-                                      : MIGRATION_STATUS_FAILED;
+    MigrationStatus end;
 
     cpu_throttle_end(m);
     if (!error || m->handover_begun) {
@@ -99,6 +104,9 @@ static void end_locked(Migration *m, const GError *error)
         dirty_log_stop(m->vm->map, DIRTY_CLIENT_MIGRATION);
         m->log_started = false;
     }
+    /* Only now: the log's end drops the lock while vCPUs are waited for, and
+     * it may be cancelled meanwhile. */
+    end = end_status(m, error);
     if (end == MIGRATION_STATUS_FAILED) {
         m->error = g_error_copy(error);
     }
@@ -245,7 +253,9 @@ void migration_cancel(Migration *m)
         return;
     }
     if (m->handover_begun) {
-        channel_shutdown(m->channel);
+        if (m->channel) { /* else it is at its end already */
+            channel_shutdown(m->channel);
+        }
         return;
     }
     migration_state_change(&m->state, status, MIGRATION_STATUS_CANCELLING);

@@ -308,6 +308,46 @@ static void test_last_store_before_the_stop_travels(void)
     job_tear_down(&job);
 }
 
+/* The log's end waits for vCPUs, and the monitor has the big lock meanwhile:
+ * a cancel that comes then finds a migration without a channel. */
+static void cancel_now(void *opaque)
+{
+    migration_cancel(((Job *)opaque)->m);
+}
+
+static void check_cancel_at_the_end(int fail_sync_in, MigrationStatus end)
+{
+    g_autoptr(Channel) null = channel_null_new();
+    Job job;
+
+    job_set_up(&job);
+    job.guest->fail_sync_in = fail_sync_in;
+    job.guest->on_log_stop = cancel_now;
+    job.guest->opaque = &job;
+    fake_guest_start(job.guest);
+    job_start(&job, null);
+    job_run_until(&job, has_ended, 0);
+    g_assert_cmpint(job_status(&job), ==, end);
+    g_assert_cmpint(job.m->error != NULL, ==, end == MIGRATION_STATUS_FAILED);
+    if (end == MIGRATION_STATUS_COMPLETED) {
+        g_assert_cmpint(runstate_get(job.guest->vm), ==,
+                        RUN_STATE_POSTMIGRATE);
+    } else {
+        job_assert_goes_on(&job);
+    }
+    job_tear_down(&job);
+}
+
+static void test_cancel_as_a_failure_ends(void)
+{
+    check_cancel_at_the_end(5, MIGRATION_STATUS_CANCELLED);
+}
+
+static void test_cancel_as_a_success_ends(void)
+{
+    check_cancel_at_the_end(0, MIGRATION_STATUS_COMPLETED);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -324,6 +364,10 @@ int main(int argc, char **argv)
     g_test_add_func("/handover/failure/log", test_log_failure_leaves_source);
     g_test_add_func("/handover/failure/guest-resumes-before-the-log-ends",
                     test_guest_resumes_before_the_log_ends);
+    g_test_add_func("/handover/cancel/as-a-failure-ends",
+                    test_cancel_as_a_failure_ends);
+    g_test_add_func("/handover/cancel/as-a-success-ends",
+                    test_cancel_as_a_success_ends);
     g_test_add_func("/handover/last-store-before-the-stop-travels",
                     test_last_store_before_the_stop_travels);
     return g_test_run();
