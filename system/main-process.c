@@ -21,6 +21,7 @@
 
 #include "system/runstate.h"
 #include "util/error.h"
+#include "util/path.h"
 
 static struct {
     const char *name;
@@ -209,7 +210,7 @@ bool process_write_pid(const char *path, GError **error)
         return false;
     }
     process.pid_fd = fd;
-    process.pid_path = g_canonicalize_filename(path, NULL);
+    process.pid_path = path_absolute(path);
     return true;
 }
 

@@ -43,7 +43,7 @@ static bool check_png(Options *opts, GError **error)
         return false;
     }
     /* A process in the background has another working directory. */
-    whole = g_canonicalize_filename(file, NULL);
+    whole = path_absolute(file);
     keyval_set(kv, "file", whole);
     opts->png_path = keyval_get_str(kv, "file");
     opts->png_device = keyval_get_str(kv, "device");

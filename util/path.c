@@ -52,6 +52,17 @@ bool path_check_readable(const char *path, GError **error)
     return check_mode(path, &st, R_OK, error);
 }
 
+char *path_absolute(const char *path)
+{
+    g_autofree char *dir = NULL;
+
+    if (g_path_is_absolute(path)) {
+        return g_strdup(path);
+    }
+    dir = g_get_current_dir();
+    return g_build_filename(dir, path, NULL);
+}
+
 int path_open_log(const char *path, GError **error)
 {
     /* A FIFO that nobody reads is an error, not something to wait for. */

@@ -31,6 +31,15 @@ bool path_check_writable(const char *path, GError **error);
 bool path_check_readable(const char *path, GError **error);
 
 /**
+ * path_absolute() - the same file, from whatever directory it is looked at
+ * "." and ".." stay: behind a symbolic link, only the kernel knows where they
+ * lead.
+ * Context: any thread.
+ * Returns: freed by the caller.
+ */
+char *path_absolute(const char *path);
+
+/**
  * path_open_log() - make or empty a file that lines are added to
  * @path: also a FIFO or a terminal; writing to it may block, opening does not
  * Context: any thread.

@@ -198,6 +198,20 @@ def png_directory_gone():
         s.wait_for(want)
 
 
+@suite.test('png/goes-up-behind-a-link')
+def png_behind_link():
+    with tempfile.TemporaryDirectory(prefix='tm-display-') as top:
+        os.makedirs(os.path.join(top, 'a', 'b'))
+        os.symlink(os.path.join('a', 'b'), os.path.join(top, 'link'))
+        name = os.path.join(top, 'link', '..', 'look')
+        with Vm(suite.options.binary, list(FB) + ['-display', 'png:' + name],
+                mem='16M'):
+            wait_for(lambda: os.path.exists(name), 'the first picture')
+        check(sorted(os.listdir(os.path.join(top, 'a'))), ['b', 'look'],
+              'files beside what the link leads to')
+        check(sorted(os.listdir(top)), ['a', 'link'], 'files beside the link')
+
+
 @suite.test('png/two-lookers-and-a-single-look')
 def png_and_screendump():
     """A screendump between updates takes nothing away from them."""
