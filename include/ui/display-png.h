@@ -15,8 +15,9 @@
 #define DISPLAY_PNG_INTERVAL_MS 1000      /* unless said */
 #define DISPLAY_PNG_MIN_MS 10
 #define DISPLAY_PNG_MAX_MS 3600000
-/* How long the end waits for the last picture: one of 16 million pixels takes
- * two seconds on a slow machine; a FIFO that nobody reads takes for ever. */
+/* How long the end waits for a picture under way, and then for the last one:
+ * one of 16 million pixels takes two seconds on a slow machine; a FIFO that
+ * nobody reads takes for ever. */
 #define DISPLAY_PNG_LAST_MS 20000
 
 typedef struct DisplayPng DisplayPng;
