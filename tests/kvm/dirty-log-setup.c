@@ -105,3 +105,27 @@ void dl_tear_down(DlMachine *m, DlTracker *t)
     unmap_memory(m, t);
     free_both(m, t);
 }
+
+void dl_take_failures(DlMachine *m, const DlTracker *t, char **failure)
+{
+    g_mutex_lock(&m->gate.lock);
+    if (m->failure) {
+        dl_fail(failure, "%s", m->failure);
+    }
+    g_mutex_unlock(&m->gate.lock);
+    if (t->failure) {
+        dl_fail(failure, "%s", t->failure);
+    }
+}
+
+void dl_add_case(const void *config, size_t size, GTestDataFunc run,
+                 const char *format, ...)
+{
+    g_autofree char *path = NULL;
+    va_list args;
+
+    va_start(args, format);
+    path = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_test_add_data_func_full(path, g_memdup2(config, size), run, g_free);
+}

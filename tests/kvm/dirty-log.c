@@ -270,19 +270,6 @@ static void begin(Body *b)
     b->number = 1; /* guests have written 0: that is old in the first */
 }
 
-/* What went wrong below. */
-static void take_failures(Body *b)
-{
-    g_mutex_lock(&b->m.gate.lock);
-    if (b->m.failure) {
-        dl_fail(&b->s->failure, "%s", b->m.failure);
-    }
-    g_mutex_unlock(&b->m.gate.lock);
-    if (b->t.failure) {
-        dl_fail(&b->s->failure, "%s", b->t.failure);
-    }
-}
-
 static void all_iterations(Body *b)
 {
     bool parked = true;
@@ -299,7 +286,7 @@ static void all_iterations(Body *b)
         if (parked) {
             park_and_check(b);
         }
-        take_failures(b);
+        dl_take_failures(&b->m, &b->t, &b->s->failure);
     }
     if (!parked) {
         b->c->machine->park(&b->m);

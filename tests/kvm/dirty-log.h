@@ -169,6 +169,14 @@ const char *dl_set_up(DlMachine *m, DlTracker *t, const DlConfig *config);
 /** dl_tear_down() - all of it; the log is on, the guests are parked */
 void dl_tear_down(DlMachine *m, DlTracker *t);
 
+/** dl_take_failures() - what a guest or the tracker has met goes to @failure */
+void dl_take_failures(DlMachine *m, const DlTracker *t, char **failure);
+
+/** dl_add_case() - a test case with a copy of its own of the @size bytes at
+ *  @config; @format makes its path */
+void dl_add_case(const void *config, size_t size, GTestDataFunc run,
+                 const char *format, ...) G_GNUC_PRINTF(4, 5);
+
 /** dl_config_default() - small and quick, all choices made */
 DlConfig dl_config_default(void);
 

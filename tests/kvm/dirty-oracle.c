@@ -316,18 +316,6 @@ static const char *begin(Body *b)
     return why;
 }
 
-static void take_failures(Body *b)
-{
-    g_mutex_lock(&b->m.gate.lock);
-    if (b->m.failure) {
-        dl_fail(&b->s->failure, "%s", b->m.failure);
-    }
-    g_mutex_unlock(&b->m.gate.lock);
-    if (b->t.failure) {
-        dl_fail(&b->s->failure, "%s", b->t.failure);
-    }
-}
-
 static void all_rounds(Body *b)
 {
     for (unsigned i = 0; i < b->c->dl.iterations && !b->s->failure; i++) {
@@ -340,7 +328,7 @@ static void all_rounds(Body *b)
         if (last || i % PARK_EVERY == PARK_EVERY - 1) {
             park(b);
         }
-        take_failures(b);
+        dl_take_failures(&b->m, &b->t, &b->s->failure);
     }
     if (!b->parked) {
         park(b);

@@ -62,21 +62,6 @@ static DlConfig base(void)
     return c;
 }
 
-static void add(const DlConfig *c, GTestDataFunc run_test, const char *format,
-                ...) G_GNUC_PRINTF(3, 4);
-static void add(const DlConfig *c, GTestDataFunc run_test, const char *format,
-                ...)
-{
-    g_autofree char *path = NULL;
-    va_list args;
-
-    va_start(args, format);
-    path = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_test_add_data_func_full(path, g_memdup2(c, sizeof(*c)), run_test,
-                              g_free);
-}
-
 static void add_modes(const DlTrackerOps *tracker)
 {
     DlConfig c = base();
@@ -84,8 +69,8 @@ static void add_modes(const DlTrackerOps *tracker)
     c.tracker = tracker;
     for (c.mode = 0; c.mode < DL_MODES; c.mode++) {
         for (c.cpl = 0; c.cpl <= 3; c.cpl += 3) {
-            add(&c, test_right, "/kvm-dirty-log/%s/%s/cpl%u", tracker->name,
-                dl_mode_names[c.mode], c.cpl);
+            dl_add_case(&c, sizeof(c), test_right, "/kvm-dirty-log/%s/%s/cpl%u",
+                        tracker->name, dl_mode_names[c.mode], c.cpl);
         }
     }
 }
@@ -96,24 +81,24 @@ static void add_memory(void)
 
     c.cpl = 3;
     for (c.backing = 1; c.backing < DL_BACKINGS; c.backing++) {
-        add(&c, test_right, "/kvm-dirty-log/backing/%s",
-            dl_backing_names[c.backing]);
+        dl_add_case(&c, sizeof(c), test_right, "/kvm-dirty-log/backing/%s",
+                    dl_backing_names[c.backing]);
     }
     c.backing = DL_ANONYMOUS;
     c.offset = 0x7000; /* an odd page, low */
-    add(&c, test_right, "/kvm-dirty-log/offset/low");
+    dl_add_case(&c, sizeof(c), test_right, "/kvm-dirty-log/offset/low");
     c.offset = (UINT64_C(1) << 36) - 0x5000; /* across 64 GiB */
-    add(&c, test_right, "/kvm-dirty-log/offset/high");
+    dl_add_case(&c, sizeof(c), test_right, "/kvm-dirty-log/offset/high");
     c.offset = UINT64_C(1) << 30;
     c.npages = 1;
     c.slots = 1;
-    add(&c, test_right, "/kvm-dirty-log/pages/1");
+    dl_add_case(&c, sizeof(c), test_right, "/kvm-dirty-log/pages/1");
     c.npages = 65;
-    add(&c, test_right, "/kvm-dirty-log/pages/65");
+    dl_add_case(&c, sizeof(c), test_right, "/kvm-dirty-log/pages/65");
     c.npages = 1000;
     c.slots = 16;
     c.vcpus = 4;
-    add(&c, test_right, "/kvm-dirty-log/pages/1000");
+    dl_add_case(&c, sizeof(c), test_right, "/kvm-dirty-log/pages/1000");
 }
 
 static void add_mutant(DlMutant mutant, DlMode mode)
@@ -123,8 +108,8 @@ static void add_mutant(DlMutant mutant, DlMode mode)
     c.mutant = mutant;
     c.mode = mode;
     c.cpl = 3;
-    add(&c, test_is_noticed, "/kvm-dirty-log/mutant/%s",
-        dl_mutant_names[mutant]);
+    dl_add_case(&c, sizeof(c), test_is_noticed, "/kvm-dirty-log/mutant/%s",
+                dl_mutant_names[mutant]);
 }
 
 int main(int argc, char **argv)

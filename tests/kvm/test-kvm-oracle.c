@@ -65,21 +65,6 @@ static DoConfig base(void)
     return c;
 }
 
-static void add(const DoConfig *c, GTestDataFunc run_test, const char *format,
-                ...) G_GNUC_PRINTF(3, 4);
-static void add(const DoConfig *c, GTestDataFunc run_test, const char *format,
-                ...)
-{
-    g_autofree char *path = NULL;
-    va_list args;
-
-    va_start(args, format);
-    path = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_test_add_data_func_full(path, g_memdup2(c, sizeof(*c)), run_test,
-                              g_free);
-}
-
 static void add_modes(const DlTrackerOps *tracker)
 {
     DoConfig c = base();
@@ -87,8 +72,8 @@ static void add_modes(const DlTrackerOps *tracker)
     c.dl.tracker = tracker;
     for (c.dl.mode = 0; c.dl.mode < DL_MODES; c.dl.mode++) {
         for (c.dl.cpl = 0; c.dl.cpl <= 3; c.dl.cpl += 3) {
-            add(&c, test_agree, "/kvm-oracle/%s/%s/cpl%u", tracker->name,
-                dl_mode_names[c.dl.mode], c.dl.cpl);
+            dl_add_case(&c, sizeof(c), test_agree, "/kvm-oracle/%s/%s/cpl%u",
+                        tracker->name, dl_mode_names[c.dl.mode], c.dl.cpl);
         }
     }
 }
@@ -98,8 +83,8 @@ static void add_memory(void)
     DoConfig c = base();
 
     for (c.dl.backing = DL_THP; c.dl.backing <= DL_MEMFD; c.dl.backing++) {
-        add(&c, test_agree, "/kvm-oracle/backing/%s",
-            dl_backing_names[c.dl.backing]);
+        dl_add_case(&c, sizeof(c), test_agree, "/kvm-oracle/backing/%s",
+                    dl_backing_names[c.dl.backing]);
     }
 }
 
@@ -110,8 +95,8 @@ static void add_mutant(DlMutant mutant, DlMode mode)
     c.dl.tracker = &dl_tracker_raw;
     c.dl.mutant = mutant;
     c.dl.mode = mode;
-    add(&c, test_is_noticed, "/kvm-oracle/mutant/%s",
-        dl_mutant_names[mutant]);
+    dl_add_case(&c, sizeof(c), test_is_noticed, "/kvm-oracle/mutant/%s",
+                dl_mutant_names[mutant]);
 }
 
 int main(int argc, char **argv)
@@ -125,6 +110,7 @@ int main(int argc, char **argv)
     add_mutant(DL_CLEAR_ALL_ONES, DL_CLEAR_LOG);
     add_mutant(DL_GET_NOT_MERGED, DL_DIRTY_LOG);
     unmarked.unmarked = true;
-    add(&unmarked, test_is_noticed, "/kvm-oracle/mutant/unmarked");
+    dl_add_case(&unmarked, sizeof(unmarked), test_is_noticed,
+                "/kvm-oracle/mutant/unmarked");
     return g_test_run();
 }
