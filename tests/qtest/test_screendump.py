@@ -182,17 +182,24 @@ def read_some(fd, most):
     return os.read(fd, most)
 
 
+def dump_into_pipe(vm, then):
+    """Begin a picture of 3 MiB, of which a pipe takes 64 KiB, with requests
+    behind it. Where to read it from."""
+    check(screen.commit(vm, WINDOW, 1024, 1024), 0, 'status')
+    read_end, write_end = os.pipe()
+    vm.cmd('add-fd', {'fdset-id': 1}, fds=[write_end])
+    os.close(write_end)
+    vm.qmp.send_raw(b'{"execute": "screendump", "arguments": '
+                    b'{"filename": "/dev/fdset/1"}}\n' + then)
+    return read_end
+
+
 @suite.test('qmp/reader-that-does-not-read-holds-nobody-up')
 def qmp_slow_pipe():
-    """A pipe takes 64 KiB of 3 MiB, then its session waits; others do not."""
+    """Its session waits; others do not."""
     with machine('-device', 'tidemark-fb,id=fb') as vm:
-        check(screen.commit(vm, WINDOW, 1024, 1024), 0, 'status')
-        read_end, write_end = os.pipe()
-        vm.cmd('add-fd', {'fdset-id': 1}, fds=[write_end])
-        os.close(write_end)
-        vm.qmp.send_raw(b'{"execute": "screendump", "arguments": '
-                        b'{"filename": "/dev/fdset/1"}}\n'
-                        b'{"execute": "query-status", "id": "next"}\n')
+        read_end = dump_into_pipe(
+            vm, b'{"execute": "query-status", "id": "next"}\n')
         got = read_some(read_end, 1)
         # the guest's side goes on: its ports answer
         check(screen.inl(vm, screen.reg(0)), 0x42464d54, 'ID')
@@ -212,13 +219,8 @@ def qmp_slow_pipe():
 @suite.test('qmp/quit-while-nobody-reads')
 def qmp_quit_while_stuck():
     with machine('-device', 'tidemark-fb,id=fb') as vm:
-        check(screen.commit(vm, WINDOW, 1024, 1024), 0, 'status')
-        read_end, write_end = os.pipe()
-        vm.cmd('add-fd', {'fdset-id': 1}, fds=[write_end])
-        os.close(write_end)
-        vm.qmp.send_raw(b'{"execute": "screendump", "arguments": '
-                        b'{"filename": "/dev/fdset/1"}}\n'
-                        b'{"execute": "cont"}\n{"execute": "stop"}\n')
+        read_end = dump_into_pipe(
+            vm, b'{"execute": "cont"}\n{"execute": "stop"}\n')
         read_some(read_end, 1)
         check(vm.terminate(), 0, 'status')
         os.close(read_end)
