@@ -100,10 +100,11 @@ static int kernel_vcpu(KvmIo *io, int vcpu_fd, unsigned long request,
     return call(vcpu_fd, request, arg);
 }
 
-static void *kernel_mmap(KvmIo *io, int vcpu_fd, size_t length)
+static void *kernel_mmap(KvmIo *io, int vcpu_fd, unsigned page,
+                         size_t length)
 {
     void *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu_fd,
-                   0);
+                   (off_t)page * getpagesize());
 
     return p == MAP_FAILED ? NULL : p;
 }

@@ -24,9 +24,10 @@ typedef struct KvmIoctlOps {
     int (*sys)(KvmIo *io, unsigned long request, void *arg);
     int (*vm)(KvmIo *io, unsigned long request, void *arg);
     int (*vcpu)(KvmIo *io, int vcpu_fd, unsigned long request, void *arg);
-    /** Map @length bytes of a vCPU's shared page; NULL with errno set.
-     *  The caller unmaps with munmap(). */
-    void *(*mmap)(KvmIo *io, int vcpu_fd, size_t length);
+    /** Map @length bytes of a vCPU's file from @page on, in pages: 0 is the
+     *  page of KVM_RUN, KVM_DIRTY_LOG_PAGE_OFFSET the dirty ring. NULL with
+     *  errno set. The caller unmaps with munmap(). */
+    void *(*mmap)(KvmIo *io, int vcpu_fd, unsigned page, size_t length);
 } KvmIoctlOps;
 
 struct KvmIo {

@@ -99,7 +99,8 @@ static bool open_vcpu(KvmVcpu *kv, GError **error)
                            "(KVM_CREATE_VCPU)", kv->vcpu->index);
         return false;
     }
-    kv->run = kvm->io.ops->mmap(&kvm->io, kv->fd, kvm->caps.vcpu_mmap_bytes);
+    kv->run = kvm->io.ops->mmap(&kvm->io, kv->fd, 0,
+                                  kvm->caps.vcpu_mmap_bytes);
     if (!kv->run) {
         tm_error_set_errno(error, errno, "cannot map the shared page of "
                            "vCPU %u", kv->vcpu->index);

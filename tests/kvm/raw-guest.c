@@ -133,7 +133,7 @@ RawVcpu *raw_vcpu_new(RawGuest *g, unsigned id, unsigned cpl,
     v->fd = kvm_vm(g->io, KVM_CREATE_VCPU, KVM_ARG(id));
     g_assert_cmpint(v->fd, >=, 0);
     v->run_bytes = kvm_sys(g->io, KVM_GET_VCPU_MMAP_SIZE, NULL);
-    v->run = g->io->ops->mmap(g->io, v->fd, v->run_bytes);
+    v->run = g->io->ops->mmap(g->io, v->fd, 0, v->run_bytes);
     g_assert_nonnull(v->run);
     set_cpuid(v);
     set_sregs(v, cpl);

@@ -195,7 +195,8 @@ static void model_close(KvmIo *io)
 {
 }
 
-static void *model_mmap(KvmIo *io, int vcpu_fd, size_t length)
+static void *model_mmap(KvmIo *io, int vcpu_fd, unsigned page,
+                        size_t length)
 {
     errno = ENODEV;
     return NULL;
