@@ -24,6 +24,7 @@ static const char *const client_names[DIRTY_CLIENT_MAX] = {
     [DIRTY_CLIENT_MIGRATION] = "migration",
     [DIRTY_CLIENT_DISPLAY] = "display",
     [DIRTY_CLIENT_RATE] = "dirty-rate",
+    [DIRTY_CLIENT_LIMIT] = "dirty-limit",
 };
 
 /*

@@ -44,6 +44,7 @@ static void reset_stats(MemoryMap *map)
     stat_set(&map->sync.rounds, 0);
     stat_set(&map->sync.fetched_pages, 0);
     stat_set(&map->sync.new_pages, 0);
+    map->round_new_pages = 0;
     stat_set(&map->sync.last_new_pages, 0);
     stat_set(&map->sync.time_ns, 0);
     stat_set(&map->sync.last_time_ns, 0);
@@ -226,13 +227,14 @@ bool dirty_sync_round(MemoryMap *map, GError **error)
 {
     uint64_t begin_ns = now_ns();
     uint64_t fetched = stat_get(&map->sync.fetched_pages);
-    uint64_t fresh = stat_get(&map->sync.new_pages);
     bool ok = memory_listeners_log_sync(map, NULL, error);
     uint64_t time_ns = now_ns() - begin_ns;
+    uint64_t seen = stat_get(&map->sync.new_pages);
+    uint64_t fresh = seen - map->round_new_pages;
 
     check_balance(map);
     fetched = stat_get(&map->sync.fetched_pages) - fetched;
-    fresh = stat_get(&map->sync.new_pages) - fresh;
+    map->round_new_pages = seen;
     stat_add(&map->sync.rounds, 1);
     stat_set(&map->sync.last_new_pages, fresh);
     stat_add(&map->sync.time_ns, time_ns);
@@ -241,8 +243,19 @@ bool dirty_sync_round(MemoryMap *map, GError **error)
     return ok;
 }
 
+static void count_for_clients(const uint64_t fresh[DIRTY_CLIENT_MAX],
+                              uint64_t by_client[DIRTY_CLIENT_MAX])
+{
+    for (int c = 0; c < DIRTY_CLIENT_MAX; c++) {
+        if (fresh[c]) {
+            stat_add(&by_client[c], fresh[c]);
+        }
+    }
+}
+
 void dirty_sync_merge(MemoryMap *map, const MemorySection *s,
-                      const uint64_t *words)
+                      const uint64_t *words,
+                      uint64_t by_client[DIRTY_CLIENT_MAX])
 {
     uint64_t fresh[DIRTY_CLIENT_MAX] = { 0 };
     uint64_t first = s->offset >> TM_PAGE_BITS;
@@ -252,6 +265,9 @@ void dirty_sync_merge(MemoryMap *map, const MemorySection *s,
 
     stat_add(&map->sync.fetched_pages, set);
     stat_add(&map->sync.new_pages, fresh[DIRTY_CLIENT_MIGRATION]);
+    if (by_client) {
+        count_for_clients(fresh, by_client);
+    }
     trace_dirty_merge(s->block->name, first, npages, set,
                       fresh[DIRTY_CLIENT_MIGRATION]);
 }

@@ -77,6 +77,7 @@ struct MemoryMap {
     GPtrArray *listeners;     /* of ListenerEntry *, in order of registration */
 
     DirtySyncStats sync;      /* atomic, field by field */
+    uint64_t round_new_pages; /* sync.new_pages at the last round's end */
     DirtyClearStats clear;    /* atomic, field by field */
 };
 

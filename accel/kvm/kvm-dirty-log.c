@@ -153,7 +153,7 @@ bool kvm_slots_sync_one_locked(KvmSlots *slots, KvmSlot *slot, GError **error)
                               bitmap_count(slot->cache, 0, slot->npages),
                               clock_now_ns(slots->clock) - begin_ns);
     }
-    dirty_sync_merge(slots->listener.map, &whole, slot->cache);
+    dirty_sync_merge(slots->listener.map, &whole, slot->cache, NULL);
     slot->told = true;
     return true;
 }

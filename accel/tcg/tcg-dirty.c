@@ -349,6 +349,6 @@ bool tcg_log_sync(MemoryListener *l, const MemorySection *s, GError **error)
     }
     memset(r->fetched, 0, bitmap_bytes(npages));
     bitmap_take_atomic(r->fetched, r->dirty, npages);
-    dirty_sync_merge(l->map, s, r->fetched);
+    dirty_sync_merge(l->map, s, r->fetched, NULL);
     return true;
 }

@@ -56,13 +56,21 @@ struct Accel {
     void *opaque;          /* the room's own, after init */
     void (*close)(Accel *accel);   /* set by init; frees @opaque. Context:
                                       vCPU threads are gone. NULL: nothing */
+    /**
+     * Who asks wants Vcpu.dirty_pages brought up to date at least every
+     * @max_us, without asking; 0: nobody does, the accelerator chooses. One
+     * asker at a time. NULL: writers are not told. Context: any thread.
+     */
+    void (*set_dirty_pace)(Accel *accel, unsigned max_us);
     void (*report)(const char *text); /* words for the user, several lines
                                       perhaps; any thread; may be NULL */
     /* What a query may show; filled by init, constant afterwards. */
     const char *dirty_mode;        /* "dirty-log", "dirty-log-manual",
-                                      "software", "none" */
+                                      "dirty-ring", "software", "none" */
     bool manual_dirty_log_protect;
     bool initially_all_set;
+    bool tells_writer;             /* Vcpu.dirty_pages is counted */
+    uint32_t dirty_ring_entries;   /* per vCPU; 0: there is no dirty ring */
     bool runs_guest;               /* false for qtest */
     const char *const *cpu_models; /* the models of -cpu that it can do, ended
                                       by NULL; NULL: all there are */

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "system/ramblock.h"
+
 typedef struct Vm Vm;
 typedef struct X86CpuState X86CpuState; /* target/i386/cpu-state.h */
 
@@ -26,6 +28,10 @@ typedef struct Vcpu {
     int thread_id;           /* of the host, for query-cpus-fast */
     void *accel;             /* the accelerator's part */
     X86CpuState *state;      /* valid while stopped and synchronised */
+    /* Pages that this vCPU's stores made newly dirty for a client, while it
+     * is on: counted by accelerators that know whose stores they were
+     * (Accel.tells_writer). Atomic; run free. */
+    uint64_t dirty_pages[DIRTY_CLIENT_MAX];
     bool created;            /* the rest: protected by the big lock */
     bool stop;               /* asked to pause */
     bool stopped;            /* is out of guest mode and waits */

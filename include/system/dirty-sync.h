@@ -20,7 +20,9 @@ typedef struct DirtySyncStats {
     uint64_t rounds;
     uint64_t fetched_pages;  /* bits reported by accelerators */
     uint64_t new_pages;      /* of these, newly set for the migration client */
-    uint64_t last_new_pages; /* of the last round */
+    uint64_t last_new_pages; /* from the end of the last round but one to
+                                that of the last; accelerators may report
+                                between rounds */
     uint64_t time_ns;        /* in all rounds */
     uint64_t last_time_ns;
 } DirtySyncStats;
@@ -77,13 +79,17 @@ bool dirty_sync_round(MemoryMap *map, GError **error);
  * dirty_sync_merge() - called by log_sync hooks with what they fetched
  * @s:     the section, or a part of it that begins at bit 0 of @words
  * @words: one bit per page of @s; bits beyond are ignored; the caller's own
+ * @by_client: a counter per client, to which the pages that were new for it
+ *         are added (atomic, relaxed): whose stores they were is then known;
+ *         or NULL
  * The bits stand in the bitmap of every client that is on when this returns:
  * only then may the accelerator be told to forget them.
- * Context: any thread, any listener lock may be held; meant for log_sync and
- *          region_del.
+ * Context: any thread, any listener lock may be held; meant for log_sync,
+ *          region_del and accelerators that hear of writes at any time.
  */
 void dirty_sync_merge(MemoryMap *map, const MemorySection *s,
-                      const uint64_t *words);
+                      const uint64_t *words,
+                      uint64_t by_client[DIRTY_CLIENT_MAX]);
 
 /** dirty_sync_stats() - a copy; beside a round its numbers need not agree.
  *  Context: any thread. */

@@ -23,6 +23,7 @@ typedef enum DirtyClient {
     DIRTY_CLIENT_MIGRATION,
     DIRTY_CLIENT_DISPLAY,
     DIRTY_CLIENT_RATE,
+    DIRTY_CLIENT_LIMIT,     /* counts, vCPU by vCPU; see cpus.h */
     DIRTY_CLIENT_MAX,
 } DirtyClient;
 

@@ -98,7 +98,7 @@ static bool log_sync(MemoryListener *l, const MemorySection *s,
         bitmap_clear(log->kernel, 0, log->npages);
     }
     g_mutex_unlock(&guest->lock);
-    dirty_sync_merge(guest->vm->map, s, log->cache);
+    dirty_sync_merge(guest->vm->map, s, log->cache, NULL);
     return true;
 }
 

@@ -141,7 +141,7 @@ static bool record_sync(MemoryListener *l, const MemorySection *s,
     if (shall_fail(r, "sync", error)) {
         return false;
     }
-    dirty_sync_merge(l->map, s, rs->pending);
+    dirty_sync_merge(l->map, s, rs->pending, NULL);
     bitmap_or_into(rs->told, rs->pending, s->size >> TM_PAGE_BITS);
     return true;
 }

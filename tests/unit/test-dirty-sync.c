@@ -82,7 +82,7 @@ static void test_round_reaches_every_client_and_counts(void)
     recording_listener_dirty(&w.kvm, window_gpa(1, 64));
     g_assert_true(dirty_sync_round(w.map, NULL));
     for (int c = 0; c < DIRTY_CLIENT_MAX; c++) {
-        bool on = c != DIRTY_CLIENT_DISPLAY;
+        bool on = c == DIRTY_CLIENT_MIGRATION || c == DIRTY_CLIENT_RATE;
 
         g_assert_cmpuint(dirty_bitmap_count(w.ram, c), ==, on ? 3 : 0);
         g_assert_cmpint(dirty_bitmap_test(w.ram, c, 0), ==, on);
@@ -111,6 +111,37 @@ static void test_round_reaches_every_client_and_counts(void)
     dirty_sync_stats(w.map, &stats);
     g_assert_cmpuint(stats.rounds, ==, 0);
     g_assert_cmpuint(stats.fetched_pages, ==, 0);
+    world_done(&w);
+}
+
+/* An accelerator that hears of writes at any time reports between rounds, and
+ * knows whose they were. */
+static void test_report_between_rounds_counts(void)
+{
+    uint64_t by_client[DIRTY_CLIENT_MAX] = { 0 };
+    uint64_t words[3] = { 7, 0, 1 };
+    MemorySection s;
+    DirtySyncStats stats;
+    World w;
+
+    world_init(&w);
+    show_window(&w, 1);
+    s = (MemorySection) { .gpa = window_gpa(0, 0), .block = w.ram,
+                          .size = 150 << TM_PAGE_BITS };
+    dirty_log_start(w.map, DIRTY_CLIENT_MIGRATION, false, NULL);
+    dirty_sync_merge(w.map, &s, words, by_client);
+    dirty_log_start(w.map, DIRTY_CLIENT_LIMIT, false, NULL);
+    dirty_sync_merge(w.map, &s, words, by_client);
+    g_assert_cmpuint(by_client[DIRTY_CLIENT_MIGRATION], ==, 4);
+    g_assert_cmpuint(by_client[DIRTY_CLIENT_LIMIT], ==, 4);
+    g_assert_cmpuint(by_client[DIRTY_CLIENT_RATE], ==, 0);
+    g_assert_true(dirty_sync_round(w.map, NULL));
+    dirty_sync_stats(w.map, &stats);
+    g_assert_cmpuint(stats.last_new_pages, ==, 4);
+    g_assert_true(dirty_sync_round(w.map, NULL));
+    dirty_sync_stats(w.map, &stats);
+    g_assert_cmpuint(stats.last_new_pages, ==, 0);
+    g_assert_cmpuint(stats.new_pages, ==, 4);
     world_done(&w);
 }
 
@@ -367,6 +398,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dirty-sync/round/reaches-every-client-and-counts",
                     test_round_reaches_every_client_and_counts);
+    g_test_add_func("/dirty-sync/round/report-between-counts",
+                    test_report_between_rounds_counts);
     g_test_add_func("/dirty-sync/round/error-loses-nothing",
                     test_round_error_is_told_and_nothing_is_lost);
     g_test_add_func("/dirty-sync/start/bitmaps-before-logging",
