@@ -13,6 +13,9 @@
 #define TABLE_SIZE UINT64_C(0x200000)  /* bytes that an entry of a PD maps */
 #define CODE_AT 0x1000
 #define CODE_STRIDE 0x200
+#define TSS_AT 0x7000
+#define TSS_BYTES 104                  /* and then the ports' bitmap */
+#define TSS_PORTS_AT 102               /* where the bitmap begins; 16 bits */
 #define PML4_AT 0x8000
 #define PTE_BITS UINT64_C(0x67)        /* present, write, user, A, D */
 #define PTE_LARGE UINT64_C(0x80)
@@ -36,6 +39,18 @@ static void set_slot(RawGuest *g, uint64_t bytes)
     g_assert_cmpint(kvm_vm(g->io, KVM_SET_USER_MEMORY_REGION, &r), ==, 0);
 }
 
+/* Code at CPL 3 may use ports below 64 as the task's bitmap says. IOPL 3 would
+ * do on VMX and SVM; a KVM that runs such code straight on the CPU (kvm_pvm)
+ * takes no notice of it. */
+static void allow_ports(RawGuest *g)
+{
+    uint16_t ports_at = TSS_BYTES;
+
+    memcpy(g->host + TSS_AT + TSS_PORTS_AT, &ports_at, sizeof(ports_at));
+    memset(g->host + TSS_AT + TSS_BYTES, 0, 8);
+    g->host[TSS_AT + TSS_BYTES + 8] = 0xff; /* CPUs read one byte more */
+}
+
 RawGuest *raw_guest_new(KvmIo *io, uint32_t slot)
 {
     RawGuest *g = g_new0(RawGuest, 1);
@@ -49,6 +64,7 @@ RawGuest *raw_guest_new(KvmIo *io, uint32_t slot)
     /* Intel without unrestricted guests wants it, others do not mind. */
     kvm_vm(io, KVM_SET_TSS_ADDR, KVM_ARG(TSS_GPA));
     set_slot(g, RAW_BYTES);
+    allow_ports(g);
     raw_guest_map(g, RAW_GPA, RAW_BYTES);
     return g;
 }
@@ -103,6 +119,10 @@ static void set_sregs(RawVcpu *v, unsigned cpl)
         .dpl = cpl, .l = 1, .s = 1, .g = 1,
     };
     struct kvm_segment data = code;
+    struct kvm_segment task = {
+        .base = RAW_GPA + TSS_AT, .limit = TSS_BYTES + 8, .selector = 24,
+        .present = 1, .type = 11,
+    };
     struct kvm_sregs s;
 
     data.selector = 16 | cpl;
@@ -112,6 +132,7 @@ static void set_sregs(RawVcpu *v, unsigned cpl)
     g_assert_cmpint(kvm_vcpu(v->g->io, v->fd, KVM_GET_SREGS, &s), ==, 0);
     s.cs = code;
     s.ds = s.es = s.fs = s.gs = s.ss = data;
+    s.tr = task;
     s.cr0 = 0x80000033;
     s.cr3 = RAW_GPA + PML4_AT;
     s.cr4 = 0x20;
@@ -127,7 +148,7 @@ RawVcpu *raw_vcpu_new(RawGuest *g, unsigned id, unsigned cpl,
     struct kvm_regs r = *regs;
 
     g_assert_cmpuint(len, <=, CODE_STRIDE);
-    g_assert_cmpuint(CODE_AT + (id + 1) * CODE_STRIDE, <=, PML4_AT);
+    g_assert_cmpuint(CODE_AT + (id + 1) * CODE_STRIDE, <=, TSS_AT);
     memcpy(g->host + CODE_AT + id * CODE_STRIDE, code, len);
     v->g = g;
     v->fd = kvm_vm(g->io, KVM_CREATE_VCPU, KVM_ARG(id));
@@ -138,7 +159,7 @@ RawVcpu *raw_vcpu_new(RawGuest *g, unsigned id, unsigned cpl,
     set_cpuid(v);
     set_sregs(v, cpl);
     r.rip = RAW_GPA + CODE_AT + id * CODE_STRIDE;
-    r.rflags = 2 | (cpl ? 0x3000 : 0); /* I/O at every level */
+    r.rflags = 2;
     g_assert_cmpint(kvm_vcpu(g->io, v->fd, KVM_SET_REGS, &r), ==, 0);
     return v;
 }
