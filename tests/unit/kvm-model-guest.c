@@ -14,6 +14,7 @@
  */
 #include "kvm-model-int.h"
 
+#include <errno.h>
 #include <sched.h>
 
 #include "util/bitmap.h"
@@ -67,7 +68,7 @@ void kvm_model_flush(KvmModel *m, KvmModelSlot *slot)
     kvm_model_wait_stores(m);
 }
 
-static KvmModelSlot *slot_of(KvmModel *m, uint32_t as_id, uint64_t gpa)
+KvmModelSlot *kvm_model_slot_at(KvmModel *m, uint32_t as_id, uint64_t gpa)
 {
     GPtrArray *slots = __atomic_load_n(&m->slots, __ATOMIC_SEQ_CST);
 
@@ -82,13 +83,55 @@ static KvmModelSlot *slot_of(KvmModel *m, uint32_t as_id, uint64_t gpa)
     return NULL;
 }
 
-static KvmModelStore store_in(KvmModelSlot *slot, uint64_t gpa, uint64_t value)
+/* mmu_lock */
+static void log_one(KvmModel *m, KvmModelVcpu *v, KvmModelSlot *slot,
+                    uint64_t page)
+{
+    if (m->ring_bytes) {
+        kvm_model_push(m, v, slot, page);
+    } else {
+        put(slot->dirty, page);
+    }
+}
+
+static void log_page(KvmModel *m, KvmModelVcpu *v, KvmModelSlot *slot,
+                     uint64_t page)
+{
+    if (!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES)) {
+        return;
+    }
+    log_one(m, v, slot, page);
+    if (m->bug == KVM_MODEL_BUG_EXTRA_DIRTY && page + 1 < slot->npages) {
+        log_one(m, v, slot, page + 1);
+    }
+}
+
+/* The kernel stores for the vCPU, whatever the page table says, and logs
+ * that afterwards. */
+static void store_and_log(KvmModel *m, KvmModelVcpu *v, KvmModelSlot *slot,
+                          uint64_t page, uint64_t *at, uint64_t value)
+{
+    __atomic_store_n(at, value, __ATOMIC_RELAXED);
+    g_mutex_lock(&m->mmu_lock);
+    log_page(m, v, slot, page);
+    g_mutex_unlock(&m->mmu_lock);
+    if (++v->unlooked > m->log_batch) {
+        kvm_model_left(v);
+    }
+}
+
+static KvmModelStore store_in(KvmModel *m, KvmModelVcpu *v, KvmModelSlot *slot,
+                              uint64_t gpa, uint64_t value)
 {
     uint64_t page = (gpa - slot->gpa) >> MODEL_PAGE_BITS;
     uint64_t *at = (uint64_t *)(slot->host + (page << MODEL_PAGE_BITS));
 
     if (slot->flags & KVM_MEM_READONLY) {
         return KVM_MODEL_EXIT;
+    }
+    if (__atomic_load_n(&m->log_stores, __ATOMIC_RELAXED)) {
+        store_and_log(m, v, slot, page, at, value);
+        return KVM_MODEL_STORED;
     }
     if (!has(slot->tlb, page)) {
         if (!has(slot->writable, page)) {
@@ -110,8 +153,8 @@ KvmModelStore kvm_model_store(KvmModel *m, unsigned vcpu, uint64_t gpa,
 
     enter(v);
     changing = __atomic_load_n(&m->changing, __ATOMIC_SEQ_CST);
-    slot = slot_of(m, v->as_id, gpa);
-    r = slot ? store_in(slot, gpa, value) : KVM_MODEL_EXIT;
+    slot = kvm_model_slot_at(m, v->as_id, gpa);
+    r = slot ? store_in(m, v, slot, gpa, value) : KVM_MODEL_EXIT;
     leave(v);
     if (!slot && (changing % 2 ||
                   changing != __atomic_load_n(&m->changing,
@@ -123,19 +166,15 @@ KvmModelStore kvm_model_store(KvmModel *m, unsigned vcpu, uint64_t gpa,
     return r;
 }
 
-/* mmu_lock; D before W, and both before the store that follows. */
-static void fault_in(KvmModel *m, KvmModelSlot *slot, uint64_t page)
+/* mmu_lock; D (or the entry) before W, and both before the store that
+ * follows. */
+static void fault_in(KvmModel *m, KvmModelVcpu *v, KvmModelSlot *slot,
+                     uint64_t page)
 {
-    if (has(slot->writable, page)) {
-        return;
+    if (!has(slot->writable, page)) {
+        log_page(m, v, slot, page);
+        put(slot->writable, page);
     }
-    if (slot->dirty) {
-        put(slot->dirty, page);
-        if (m->bug == KVM_MODEL_BUG_EXTRA_DIRTY && page + 1 < slot->npages) {
-            put(slot->dirty, page + 1);
-        }
-    }
-    put(slot->writable, page);
 }
 
 void kvm_model_fault(KvmModel *m, unsigned vcpu, uint64_t gpa)
@@ -144,28 +183,110 @@ void kvm_model_fault(KvmModel *m, unsigned vcpu, uint64_t gpa)
     KvmModelSlot *slot;
 
     enter(v);
-    slot = slot_of(m, v->as_id, gpa);
+    slot = kvm_model_slot_at(m, v->as_id, gpa);
     if (slot && !(slot->flags & KVM_MEM_READONLY)) {
         g_mutex_lock(&m->mmu_lock);
-        fault_in(m, slot, (gpa - slot->gpa) >> MODEL_PAGE_BITS);
+        fault_in(m, v, slot, (gpa - slot->gpa) >> MODEL_PAGE_BITS);
         g_mutex_unlock(&m->mmu_lock);
     }
     leave(v);
     v->faults++;
+    if (!v->ring.pml) { /* which takes it without an exit */
+        kvm_model_left(v);
+    }
+}
+
+/* ---- guest mode ---------------------------------------------------------- */
+
+static void drain(KvmModel *m, KvmModelVcpu *v)
+{
+    kvm_model_left(v);
+    if (v->ring.pml) {
+        g_mutex_lock(&m->mmu_lock);
+        kvm_model_drain(m, v);
+        g_mutex_unlock(&m->mmu_lock);
+    }
+}
+
+void kvm_model_kick(KvmModel *m, unsigned vcpu)
+{
+    drain(m, &m->vcpus[vcpu]);
+}
+
+static int enter_guest(KvmModel *m, KvmModelVcpu *v)
+{
+    drain(m, v);
+    if (kvm_model_ring_is_full(v)) {
+        v->full_exits++;
+        return KVM_EXIT_DIRTY_RING_FULL;
+    }
+    v->unlooked = 0;
+    __atomic_store_n(&v->in_guest, true, __ATOMIC_RELAXED);
+    return 0;
+}
+
+int kvm_model_vcpu_enter(KvmModel *m, unsigned vcpu)
+{
+    return enter_guest(m, &m->vcpus[vcpu]);
+}
+
+KvmModelStore kvm_model_vcpu_try(KvmModel *m, unsigned vcpu, uint64_t gpa,
+                                 uint64_t value)
+{
+    KvmModelVcpu *v = &m->vcpus[vcpu];
+    KvmModelStore r = KVM_MODEL_FAULT;
+
+    while (r == KVM_MODEL_FAULT) {
+        if (!__atomic_load_n(&v->in_guest, __ATOMIC_RELAXED) &&
+            enter_guest(m, v)) {
+            return KVM_MODEL_FULL;
+        }
+        r = kvm_model_store(m, vcpu, gpa, value);
+        if (r == KVM_MODEL_FAULT) {
+            kvm_model_fault(m, vcpu, gpa);
+        }
+    }
+    if (r == KVM_MODEL_EXIT) {
+        drain(m, v);
+    }
+    return r;
+}
+
+int kvm_model_run(KvmModel *m, KvmModelVcpu *v)
+{
+    int r = -EINTR;
+
+    v->run->exit_reason = KVM_EXIT_INTR;
+    if (!__atomic_load_n(&v->run->immediate_exit, __ATOMIC_RELAXED)) {
+        r = enter_guest(m, v);
+        r = r ? r : m->guest ? m->guest(m->opaque, v - m->vcpus) : -EINTR;
+        drain(m, v);
+    }
+    if (r >= 0) {
+        v->run->exit_reason = r;
+    }
+    return MIN(r, 0);
 }
 
 bool kvm_model_vcpu_write(KvmModel *m, unsigned vcpu, uint64_t gpa,
                           uint64_t value)
 {
-    KvmModelStore r;
-
-    while ((r = kvm_model_store(m, vcpu, gpa, value)) == KVM_MODEL_FAULT) {
-        kvm_model_fault(m, vcpu, gpa);
-    }
-    return r == KVM_MODEL_STORED;
+    return kvm_model_vcpu_try(m, vcpu, gpa, value) == KVM_MODEL_STORED;
 }
 
 bool kvm_model_write(KvmModel *m, uint64_t gpa, uint64_t value)
 {
     return kvm_model_vcpu_write(m, 0, gpa, value);
+}
+
+void kvm_model_kernel_write(KvmModel *m, uint64_t gpa, uint64_t value)
+{
+    KvmModelSlot *slot = kvm_model_slot_at(m, 0, gpa);
+    uint64_t page = (gpa - slot->gpa) >> MODEL_PAGE_BITS;
+    uint64_t *at = (uint64_t *)(slot->host + (page << MODEL_PAGE_BITS));
+
+    __atomic_store_n(at, value, __ATOMIC_RELAXED);
+    if (slot->dirty) {
+        put(slot->dirty, page);
+    }
 }

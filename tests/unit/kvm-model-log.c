@@ -44,7 +44,7 @@ static int check_user(KvmModel *m, const void *p, size_t bytes, bool write)
 
 static int find_logged(KvmModel *m, uint32_t id, KvmModelSlot **ret)
 {
-    if (m->ring_bytes) {
+    if (!kvm_model_has_log(m)) {
         return -ENXIO;
     }
     if (id >> 16 >= m->address_spaces || (id & 0xffff) >= KVM_MODEL_SLOTS) {

@@ -54,7 +54,9 @@ static void publish(KvmModel *m, KvmModelSlot *old, KvmModelSlot *add)
     if (add) {
         g_ptr_array_add(next, add);
     }
+    g_mutex_lock(&m->mmu_lock); /* for those who look the slot up under it */
     __atomic_store_n(&m->slots, next, __ATOMIC_SEQ_CST);
+    g_mutex_unlock(&m->mmu_lock);
     kvm_model_wait_stores(m);
     g_ptr_array_free(now, TRUE);
 }
@@ -77,10 +79,15 @@ static void protect_all(KvmModel *m, KvmModelSlot *slot)
     kvm_model_flush(m, slot);
 }
 
+/* Of a slot that is logged; NULL if rings are all there is. */
 static uint64_t *new_log(KvmModel *m, uint64_t npages)
 {
-    uint64_t *dirty = bitmap_try_new(npages, NULL);
+    uint64_t *dirty;
 
+    if (!kvm_model_has_log(m)) {
+        return NULL;
+    }
+    dirty = bitmap_try_new(npages, NULL);
     if (m->manual & KVM_DIRTY_LOG_INITIALLY_SET) {
         bitmap_set(dirty, 0, npages);
     }
@@ -125,7 +132,7 @@ static void change_slot(KvmModel *m, KvmModelSlot *slot,
     KvmModelSlot *next = g_memdup2(slot, sizeof(*slot));
     bool moves = slot->gpa != r->guest_phys_addr;
     bool logs = r->flags & KVM_MEM_LOG_DIRTY_PAGES;
-    bool starts = logs && !slot->dirty;
+    bool starts = logs && !(slot->flags & KVM_MEM_LOG_DIRTY_PAGES);
 
     next->gpa = r->guest_phys_addr;
     next->flags = r->flags;
