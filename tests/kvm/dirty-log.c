@@ -278,6 +278,8 @@ static void iterate(Body *b)
         b->c->machine->moment(&b->m);
         collect(b); /* once more after they have */
     } while (!done);
+    /* A guest's bad end first: what is missing follows from it. */
+    dl_take_failures(&b->m, &b->t, &b->s->failure);
     check_iteration(b);
     b->s->iterations++;
 }
