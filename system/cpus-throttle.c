@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Slowing the vCPUs down: a tick on the main loop sends every running vCPU to
- * sleep for its share of the period. The vCPU sleeps in its own loop, on the
- * condition everybody else wakes it with, so a pause does not wait for the
- * sleep to end.
+ * Slowing the vCPUs down, in two ways that know nothing of each other: the
+ * throttle, a tick on the main loop that sends every running vCPU to sleep for
+ * its share of the period; and a sleep of one vCPU, which somebody orders for
+ * reasons of his own. The vCPU sleeps in its own loop, on the condition
+ * everybody else wakes it with, so a pause does not wait for the sleep to end.
  */
 #include "system/cpus.h"
 
@@ -33,7 +34,7 @@ static gboolean throttle_tick(gpointer opaque)
         Vcpu *vcpu = g_ptr_array_index(vm->vcpus, i);
 
         if (!vcpu->stop && !vcpu->halted) {
-            vcpu->sleep_until_us = until_us;
+            vcpu->throttled_until_us = until_us;
             vm->accel->ops->kick(vcpu);
         }
     }
@@ -45,7 +46,7 @@ static void wake_all(Vm *vm)
     for (guint i = 0; i < vm->vcpus->len; i++) {
         Vcpu *vcpu = g_ptr_array_index(vm->vcpus, i);
 
-        vcpu->sleep_until_us = 0;
+        vcpu->throttled_until_us = 0;
         g_cond_broadcast(&vcpu->wake);
     }
 }
@@ -115,4 +116,29 @@ void cpus_throttle_done(VmRun *run)
     source_drop(&run->throttle_change);
     source_drop(&run->throttle_tick);
     g_mutex_unlock(&run->throttle_mutex);
+}
+
+/*
+ * Without the big lock. Store, then kick: either the vCPU's next look at its
+ * flags sees the new end, or that look is over and the kick ends the run that
+ * follows it. One that sleeps already looks again when it wakes up, and is
+ * spared the kick. Whether it sleeps is asked after the store: it may have
+ * looked for the last time just before.
+ */
+void vcpu_sleep_until(Vcpu *vcpu, gint64 until_us)
+{
+    gint64 before_us = __atomic_exchange_n(&vcpu->sleep_until_us, until_us,
+                                           __ATOMIC_SEQ_CST);
+    gint64 now_us = g_get_monotonic_time();
+
+    if (until_us > now_us && before_us <= now_us) {
+        trace_vcpu_sleep(vcpu->index, until_us - now_us);
+        vcpu->vm->accel->ops->kick(vcpu);
+    }
+}
+
+void vcpu_end_sleep(Vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->sleep_until_us, 0, __ATOMIC_SEQ_CST);
+    g_cond_broadcast(&vcpu->wake);
 }

@@ -67,9 +67,12 @@ bool vcpu_do_work(Vcpu *vcpu)
     return any;
 }
 
-static bool vcpu_is_throttled(const Vcpu *vcpu)
+/* The later end counts. The load pairs with the store in vcpu_sleep_until():
+ * this look misses it only if the kick after it finds us later than here. */
+static gint64 vcpu_sleep_end_us(const Vcpu *vcpu)
 {
-    return vcpu->sleep_until_us > g_get_monotonic_time();
+    return MAX(vcpu->throttled_until_us,
+               __atomic_load_n(&vcpu->sleep_until_us, __ATOMIC_SEQ_CST));
 }
 
 static void vcpu_note_stopped(Vcpu *vcpu)
@@ -99,8 +102,8 @@ static void vcpu_wait(Vcpu *vcpu)
             big_lock_wait(&vcpu->wake);
         } else if (vcpu->halted) {
             big_lock_wait(&vcpu->wake);
-        } else if (vcpu_is_throttled(vcpu)) {
-            big_lock_wait_until(&vcpu->wake, vcpu->sleep_until_us);
+        } else if (vcpu_sleep_end_us(vcpu) > g_get_monotonic_time()) {
+            big_lock_wait_until(&vcpu->wake, vcpu_sleep_end_us(vcpu));
         } else {
             vcpu->stopped = false;
             vcpu->woken = false;

@@ -43,7 +43,8 @@ typedef struct Vcpu {
     GCond wake;              /* of the thread */
     GQueue work;             /* of closures, see vcpu_run_on() */
     bool woken;              /* since it last entered guest mode */
-    gint64 sleep_until_us;   /* throttled until then; monotonic clock */
+    gint64 throttled_until_us; /* monotonic clock */
+    gint64 sleep_until_us;   /* by vcpu_sleep_until(); atomic */
 } Vcpu;
 
 /** cpus_create() - make @n vCPUs and their threads, stopped.
@@ -113,6 +114,20 @@ void cpus_set_throttle(Vm *vm, unsigned percent);
 
 /** cpus_throttle() - the percentage asked for last. Context: any thread. */
 unsigned cpus_throttle(Vm *vm);
+
+/**
+ * vcpu_sleep_until() - this vCPU is out of guest mode until then
+ * One sleep at a time: a new end replaces the old one. The throttle has its
+ * own: the later end counts. Nobody waits for the end of a sleep, neither a
+ * pause nor the end of the thread; it goes on over both, by the clock.
+ * @until_us: monotonic clock; one that has passed lets the vCPU run, but does
+ *           not wake it before the end that it knew when it fell asleep
+ * Context: any thread, any lock.
+ */
+void vcpu_sleep_until(Vcpu *vcpu, gint64 until_us);
+
+/** vcpu_end_sleep() - at once. Context: big lock. */
+void vcpu_end_sleep(Vcpu *vcpu);
 
 /** vcpu_stop_self() - the calling vCPU is not to run another instruction
  *  until cpus_resume_all(); not a vCPU thread: nothing. The requests of

@@ -333,7 +333,7 @@ static gint64 wait_for_sleep(const Vcpu *vcpu)
     gint64 deadline_us = g_get_monotonic_time() + 120 * G_USEC_PER_SEC;
     gint64 until_us;
 
-    while ((until_us = vcpu->sleep_until_us) <
+    while ((until_us = vcpu->throttled_until_us) <
            g_get_monotonic_time() + 500000) {
         g_assert_cmpint(g_get_monotonic_time(), <, deadline_us);
         spin_us(2000);
@@ -388,6 +388,139 @@ static void test_throttle_off_ends_the_sleep(void)
     }
     g_assert_true(before);
     fake_vm_free(vm);
+}
+
+/* Out of the guest; nobody but the sleep keeps it there. */
+static void wait_until_out(Vm *vm, unsigned index)
+{
+    gint64 deadline_us = g_get_monotonic_time() + 120 * G_USEC_PER_SEC;
+
+    while (__atomic_load_n(&fake_cpu(vm, index)->in_guest,
+                           __ATOMIC_SEQ_CST)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline_us);
+        spin_us(200);
+    }
+}
+
+#define FAR_US (600 * G_USEC_PER_SEC)
+
+static gpointer send_to_sleep(gpointer vcpu)
+{
+    vcpu_sleep_until(vcpu, g_get_monotonic_time() + FAR_US);
+    return NULL;
+}
+
+/* One sleeps, by the order of a thread without the lock; the other runs. */
+static void test_sleep_is_of_one_vcpu_and_ends_when_told(void)
+{
+    Vm *vm = running_vm(2);
+    Vcpu *vcpu = vm->vcpus->pdata[0];
+    uint64_t steps;
+
+    for (unsigned i = 0; i < 20; i++) {
+        fake_wait_steps(vm, 0, 1);
+        g_thread_join(g_thread_new("order", send_to_sleep, vcpu));
+        wait_until_out(vm, 0);
+        steps = fake_steps(vm, 0);
+        fake_wait_steps(vm, 1, 100);
+        g_assert_cmpuint(fake_steps(vm, 0), ==, steps);
+        vcpu_end_sleep(vcpu);
+        fake_wait_steps(vm, 0, 1);
+    }
+    fake_vm_free(vm);
+}
+
+static void test_sleep_ends_by_itself(void)
+{
+    Vm *vm = running_vm(1);
+    Vcpu *vcpu = vm->vcpus->pdata[0];
+    uint64_t steps;
+
+    for (unsigned i = 0; i < 20; i++) {
+        gint64 until_us = g_get_monotonic_time() + 5000;
+
+        vcpu_sleep_until(vcpu, until_us);
+        wait_until_out(vm, 0);
+        steps = fake_steps(vm, 0);
+        fake_wait_steps(vm, 0, 1);
+        g_assert_cmpint(g_get_monotonic_time(), >=, until_us);
+        g_assert_cmpuint(fake_steps(vm, 0), >, steps);
+    }
+    /* An end in the past sends nobody to sleep. */
+    vcpu_sleep_until(vcpu, g_get_monotonic_time() - 1);
+    fake_wait_steps(vm, 0, 1);
+    fake_vm_free(vm);
+}
+
+/* Ends that are replaced: by a later one before the first has come, and by
+ * one that has passed. */
+static void test_sleep_can_be_replaced(void)
+{
+    Vm *vm = running_vm(1);
+    Vcpu *vcpu = vm->vcpus->pdata[0];
+    gint64 soon_us = g_get_monotonic_time() + 20000;
+    uint64_t steps;
+
+    vcpu_sleep_until(vcpu, soon_us);
+    vcpu_sleep_until(vcpu, g_get_monotonic_time() + FAR_US);
+    wait_until_out(vm, 0);
+    steps = fake_steps(vm, 0);
+    while (g_get_monotonic_time() < soon_us + 10000) {
+        spin_us(1000);
+    }
+    g_assert_cmpuint(fake_steps(vm, 0), ==, steps);
+    vcpu_end_sleep(vcpu);
+    fake_wait_steps(vm, 0, 1);
+    fake_vm_free(vm);
+}
+
+static void test_sleep_and_throttle_end_with_the_later(void)
+{
+    Vm *vm = running_vm(1);
+    Vcpu *vcpu = vm->vcpus->pdata[0];
+    uint64_t steps;
+
+    vcpu_sleep_until(vcpu, g_get_monotonic_time() + FAR_US);
+    cpus_set_throttle(vm, 99);
+    wait_for_sleep(vcpu);
+    cpus_set_throttle(vm, 0);
+    wait_until_out(vm, 0);
+    steps = fake_steps(vm, 0);
+    while (vcpu->throttled_until_us) {
+        spin_us(1000);
+    }
+    spin_us(10000); /* awake by mistake, it would be seen, most times */
+    g_assert_cmpuint(fake_steps(vm, 0), ==, steps);
+
+    vcpu->throttled_until_us = g_get_monotonic_time() + FAR_US;
+    vcpu_end_sleep(vcpu);
+    spin_us(10000);
+    g_assert_cmpuint(fake_steps(vm, 0), ==, steps);
+    vcpu->throttled_until_us = 0;
+    vcpu_end_sleep(vcpu);
+    fake_wait_steps(vm, 0, 1);
+    fake_vm_free(vm);
+}
+
+static void test_sleep_holds_up_neither_pause_nor_end(void)
+{
+    Vm *vm = running_vm(2);
+    Vcpu *vcpu = vm->vcpus->pdata[0];
+    gint64 begin_us = g_get_monotonic_time();
+    uint64_t steps;
+
+    vcpu_sleep_until(vcpu, begin_us + FAR_US);
+    wait_until_out(vm, 0);
+    cpus_pause_all(vm);
+    g_assert_true(vcpu->stopped);
+    cpus_resume_all(vm); /* and sleeps on */
+    steps = fake_steps(vm, 0);
+    fake_wait_steps(vm, 1, 100);
+    g_assert_cmpuint(fake_steps(vm, 0), ==, steps);
+    cpus_hold_all(vm);
+    cpus_release_all(vm);
+    fake_vm_free(vm);
+    g_assert_cmpint(g_get_monotonic_time(), <, begin_us + FAR_US);
 }
 
 /* ---- the lock itself ---- */
@@ -501,6 +634,11 @@ int main(int argc, char **argv)
     T("throttle/slows-down", test_throttle_slows_down);
     T("throttle/pause-does-not-wait", test_pause_does_not_wait_for_the_sleep);
     T("throttle/off-ends-the-sleep", test_throttle_off_ends_the_sleep);
+    T("sleep/of-one-vcpu", test_sleep_is_of_one_vcpu_and_ends_when_told);
+    T("sleep/ends-by-itself", test_sleep_ends_by_itself);
+    T("sleep/can-be-replaced", test_sleep_can_be_replaced);
+    T("sleep/later-end-counts", test_sleep_and_throttle_end_with_the_later);
+    T("sleep/holds-nobody-up", test_sleep_holds_up_neither_pause_nor_end);
     T("signals/stay-with-main", test_signals_stay_with_the_main_thread);
     T("sync/names-the-vcpu", test_sync_names_the_vcpu);
     return g_test_run();
