@@ -181,9 +181,8 @@ int raw_vcpu_run(RawVcpu *v)
     return r < 0 ? r : (int)v->run->exit_reason;
 }
 
-bool raw_vcpu_store(RawVcpu *v, uint64_t gpa, uint64_t value)
+int raw_vcpu_try(RawVcpu *v, uint64_t gpa, uint64_t value)
 {
-    bool stored = true;
     struct kvm_regs r;
     int reason;
 
@@ -191,12 +190,22 @@ bool raw_vcpu_store(RawVcpu *v, uint64_t gpa, uint64_t value)
     r.rdi = gpa;
     r.rsi = value;
     g_assert_cmpint(kvm_vcpu(v->g->io, v->fd, KVM_SET_REGS, &r), ==, 0);
-    while ((reason = raw_vcpu_run(v)) != KVM_EXIT_IO) {
-        g_assert_cmpint(reason, ==, KVM_EXIT_MMIO);
+    reason = raw_vcpu_run(v);
+    if (reason == KVM_EXIT_MMIO) {
         g_assert_cmphex(v->run->mmio.phys_addr, ==, gpa);
         g_assert_cmpuint(v->run->mmio.is_write, ==, 1);
         g_assert_cmpmem(v->run->mmio.data, v->run->mmio.len, &value, 8);
-        stored = false;
+        g_assert_cmpint(raw_vcpu_run(v), ==, KVM_EXIT_IO);
     }
-    return stored;
+    return reason;
+}
+
+bool raw_vcpu_store(RawVcpu *v, uint64_t gpa, uint64_t value)
+{
+    int reason = raw_vcpu_try(v, gpa, value);
+
+    if (reason != KVM_EXIT_MMIO) {
+        g_assert_cmpint(reason, ==, KVM_EXIT_IO);
+    }
+    return reason == KVM_EXIT_IO;
 }

@@ -50,8 +50,15 @@ void raw_vcpu_free(RawVcpu *v);
 int raw_vcpu_run(RawVcpu *v);
 
 /**
- * raw_vcpu_store() - @v, which runs raw_store_code, stores 8 bytes
- * Returns: false if the store left as MMIO. Fails the test on other exits.
+ * raw_vcpu_try() - @v, which runs raw_store_code, stores 8 bytes
+ * Returns: how it left: KVM_EXIT_IO after the store, KVM_EXIT_MMIO where the
+ * store did; with other reasons there was none, and it may be tried again.
+ */
+int raw_vcpu_try(RawVcpu *v, uint64_t gpa, uint64_t value);
+
+/**
+ * raw_vcpu_store() - the same; other exits fail the test
+ * Returns: false if the store left as MMIO.
  */
 bool raw_vcpu_store(RawVcpu *v, uint64_t gpa, uint64_t value);
 
