@@ -216,7 +216,7 @@ void kvm_model_kick(KvmModel *m, unsigned vcpu)
 static int enter_guest(KvmModel *m, KvmModelVcpu *v)
 {
     drain(m, v);
-    if (kvm_model_ring_is_full(v)) {
+    if (kvm_model_ring_is_full(m, v)) {
         v->full_exits++;
         return KVM_EXIT_DIRTY_RING_FULL;
     }

@@ -51,7 +51,7 @@ void kvm_model_push(KvmModel *m, KvmModelVcpu *v, KvmModelSlot *slot,
 void kvm_model_drain(KvmModel *m, KvmModelVcpu *v);
 
 /** kvm_model_ring_is_full() - up to the soft limit. Context: any. */
-bool kvm_model_ring_is_full(const KvmModelVcpu *v);
+bool kvm_model_ring_is_full(const KvmModel *m, const KvmModelVcpu *v);
 
 /** kvm_model_left() - @v is not in guest mode, it has to enter again.
  *  Context: any. */

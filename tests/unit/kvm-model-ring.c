@@ -42,9 +42,9 @@ int kvm_model_enable_ring(KvmModel *m, const struct kvm_enable_cap *cap)
 {
     bool offered = cap->cap == KVM_CAP_DIRTY_LOG_RING ? m->offer_ring :
         m->offer_ring_acq_rel;
-    uint64_t bytes = cap->args[0];
+    uint32_t bytes = cap->args[0]; /* as much of it as the kernel looks at */
 
-    if (!offered || cap->flags || bytes & (bytes - 1) ||
+    if (!offered || bytes & (bytes - 1) ||
         bytes < MAX(MODEL_PAGE_BYTES,
                     reserved(m) * sizeof(struct kvm_dirty_gfn))) {
         return -EINVAL;
@@ -190,9 +190,23 @@ uint32_t kvm_model_ring_used(const KvmModel *m, unsigned vcpu)
     return used(&m->vcpus[vcpu].ring);
 }
 
-bool kvm_model_ring_is_full(const KvmModelVcpu *v)
+/* Pairs with the release of whoever harvested. */
+static bool is_harvested(const KvmModelRing *ring, uint32_t index)
 {
-    return v->ring.entries && used(&v->ring) >= v->ring.soft_limit;
+    return __atomic_load_n(&ring->entries[index % ring->size].flags,
+                           __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_RESET;
+}
+
+bool kvm_model_ring_is_full(const KvmModel *m, const KvmModelVcpu *v)
+{
+    const KvmModelRing *ring = &v->ring;
+
+    if (!ring->entries || used(ring) < ring->soft_limit ||
+        m->bug == KVM_MODEL_BUG_RING_NO_LIMIT) {
+        return false;
+    }
+    return m->bug != KVM_MODEL_BUG_RING_HARVESTED ||
+        !is_harvested(ring, ring->reset);
 }
 
 /* Nothing is asked here: who pushes has looked at the limit, or has not. */
@@ -326,9 +340,8 @@ static bool reset_ring(KvmModel *m, KvmModelRing *ring, unsigned *n)
         uint64_t offset;
 
         kvm_model_interleave(m);
-        /* Pairs with the release of whoever harvested. */
-        if (!(__atomic_load_n(&e->flags, __ATOMIC_ACQUIRE) &
-              KVM_DIRTY_GFN_F_RESET)) {
+        if (!is_harvested(ring, ring->reset) &&
+            (m->bug != KVM_MODEL_BUG_RESET_SKIPS || !used(ring))) {
             break;
         }
         slot = __atomic_load_n(&e->slot, __ATOMIC_RELAXED);
@@ -364,7 +377,8 @@ int kvm_model_reset_rings(KvmModel *m)
     }
     for (unsigned i = 0; i < KVM_MODEL_VCPUS && go_on; i++) {
         if (m->vcpus[i].is_made) {
-            go_on = reset_ring(m, &m->vcpus[i].ring, &n);
+            go_on = reset_ring(m, &m->vcpus[i].ring, &n) &&
+                m->bug != KVM_MODEL_BUG_RESET_ONE_RING;
         }
     }
     kvm_model_interleave(m);

@@ -67,6 +67,10 @@ typedef enum KvmModelBug {
     KVM_MODEL_BUG_RESET_NO_PROTECT, /* a reset of the rings leaves W */
     KVM_MODEL_BUG_RESET_NO_FLUSH,   /* ... leaves T */
     KVM_MODEL_BUG_RESET_FIRST_ONLY, /* ... protects one page of each mask */
+    KVM_MODEL_BUG_RESET_SKIPS,      /* ... takes what is not harvested */
+    KVM_MODEL_BUG_RESET_ONE_RING,   /* ... knows the first vCPU alone */
+    KVM_MODEL_BUG_RING_NO_LIMIT,    /* vCPUs enter, however full it is */
+    KVM_MODEL_BUG_RING_HARVESTED,   /* ... once the oldest is harvested */
 } KvmModelBug;
 
 /* One vCPU: odd while a store is under way. */

@@ -59,6 +59,7 @@ typedef struct Kind {
     bool pml;
     bool initially_set;
     bool bitmap;
+    uint32_t address_spaces;  /* 0: one */
     uint32_t lap;
 } Kind;
 
@@ -69,6 +70,7 @@ static void vm_init(Vm *vm, Kind kind)
     vm->m = kvm_model_new(3);
     vm->m->offer_ring = true;
     vm->m->offer_ring_bitmap = kind.bitmap;
+    vm->m->address_spaces = MAX(kind.address_spaces, 1);
     vm->m->pml = kind.pml;
     vm->m->ring_lap = kind.lap;
     g_assert_cmpint(enable(vm->m, KVM_CAP_DIRTY_LOG_RING,
@@ -231,6 +233,26 @@ static void test_push_names_pages_in_order(void)
     g_assert_cmpuint(kvm_model_ring_used(vm.m, 0), ==, 4);
     g_assert_cmpint(reset(&vm), ==, 5);
     g_assert_cmpuint(kvm_model_ring_used(vm.m, 0), ==, 0);
+    vm_done(&vm);
+}
+
+/* The high half of the slot is the address space that the vCPU is in. */
+static void test_push_names_the_address_space(void)
+{
+    const uint32_t id = 1 << 16 | SLOT;
+    Vm vm;
+
+    vm_init(&vm, (Kind) { .address_spaces = 2 });
+    g_assert_cmpint(set_slot(&vm, id, NPAGES, LOG), ==, 0);
+    vm.m->vcpus[1].as_id = 1;
+    store_pages(&vm, 0, 7, 1, 1);
+    store_pages(&vm, 1, 7, 1, 2);
+    check_next(&vm, 0, SLOT, 7);
+    check_next(&vm, 1, id, 7);
+    g_assert_cmpint(reset(&vm), ==, 2);
+    store_pages(&vm, 1, 7, 1, 3);
+    check_empty(&vm, 0);
+    check_next(&vm, 1, id, 7);
     vm_done(&vm);
 }
 
@@ -729,6 +751,7 @@ int main(int argc, char **argv)
         { "enable/reserves", test_enable_reserves },
         { "enable/before-vcpus", test_enable_before_vcpus },
         { "push/names-pages-in-order", test_push_names_pages_in_order },
+        { "push/names-the-address-space", test_push_names_the_address_space },
         { "push/follows-the-flag", test_push_follows_the_flag },
         { "push/initially-set-loses", test_push_with_initially_set_loses },
         { "push/without-a-vcpu", test_push_without_a_vcpu },
