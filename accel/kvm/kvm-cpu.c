@@ -51,10 +51,11 @@ static bool judge_plan(KvmState *kvm, const X86CpuSpec *spec,
     return true;
 }
 
-static void find_pkru(KvmState *kvm)
+static void find_pkru(KvmState *kvm, const GArray *cpuid)
 {
-    const X86CpuidEntry *e = x86_cpuid_find(kvm->cpuid, 0xd, PKRU_COMPONENT);
+    const X86CpuidEntry *e = x86_cpuid_find(cpuid, 0xd, PKRU_COMPONENT);
 
+    kvm->pkru_offset = 0;
     if (e && e->reg[X86_EAX] &&
         e->reg[X86_EBX] + 4 <= sizeof(struct kvm_xsave)) {
         kvm->pkru_offset = e->reg[X86_EBX];
@@ -77,7 +78,6 @@ static bool plan_cpu(KvmState *kvm, const X86CpuSpec *spec,
     }
     kvm->evmcs = spec->hv_evmcs;
     kvm->cpuid = x86_cpuid_build(spec, &plan, host);
-    find_pkru(kvm);
     return !x86_features_has(&plan.features, "vmx") ||
         kvm_vmx_read(kvm, error);
 }
@@ -106,6 +106,22 @@ void kvm_cpu_done(KvmState *kvm)
     g_clear_pointer(&kvm->vmx_msrs, g_array_unref);
 }
 
+/* What the vCPU has, by its CPUID as it is in force: a KVM that runs code at
+ * CPL 3 straight on the CPU puts in what such code finds there anyway, and its
+ * registers are the guest's as well. */
+static bool learn_registers(KvmVcpu *kv, GError **error)
+{
+    g_autoptr(GArray) cpuid = kvm_cpuid_fetch(&kv->kvm->io, kv->fd,
+        KVM_GET_CPUID2, "KVM_GET_CPUID2", error);
+
+    if (!cpuid) {
+        return false;
+    }
+    kv->vcpu->state->xcr0_can = x86_cpuid_xcr0(cpuid);
+    find_pkru(kv->kvm, cpuid);
+    return true;
+}
+
 /* The enlightened VMCS first: what the kernel says of it depends on whether
  * it is on, and so does which capabilities it lets be set. */
 bool kvm_cpu_setup(KvmVcpu *kv, GError **error)
@@ -118,7 +134,6 @@ bool kvm_cpu_setup(KvmVcpu *kv, GError **error)
         !kvm_hyperv_enable(kv, cpuid, &perf_global_ctrl, error)) {
         return false;
     }
-    kv->vcpu->state->xcr0_can = x86_cpuid_xcr0(cpuid);
-    return kvm_cpuid_set(kv, cpuid, error) &&
+    return kvm_cpuid_set(kv, cpuid, error) && learn_registers(kv, error) &&
         kvm_vmx_set(kv, perf_global_ctrl, error);
 }

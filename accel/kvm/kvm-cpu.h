@@ -25,14 +25,15 @@ bool kvm_cpu_init(KvmState *kvm, GError **error);
 void kvm_cpu_done(KvmState *kvm);
 
 /** kvm_cpu_setup() - put CPUID in force on a new vCPU, and with it what nested
- *  guests can use: the enlightened VMCS, the capabilities of VMX
+ *  guests can use: the enlightened VMCS, the capabilities of VMX; learn which
+ *  registers it has of what is in force then
  *  Context: the vCPU's thread, big lock; before its registers are touched.
  *  Errors: the ioctl's; an MSR that the kernel refused. */
 bool kvm_cpu_setup(KvmVcpu *kv, GError **error);
 
 /* kvm-cpuid.c: the kernel's form of CPUID. */
 
-/** kvm_cpuid_fetch() - a list of leaves that the kernel offers
+/** kvm_cpuid_fetch() - a list of leaves from the kernel
  *  @vcpu_fd: -1 to ask /dev/kvm;  @request: that fills a struct kvm_cpuid2,
  *  named by @what
  *  Errors: the ioctl failed. Returns: of X86CpuidEntry; NULL on error. */

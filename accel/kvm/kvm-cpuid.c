@@ -72,8 +72,8 @@ GArray *kvm_cpuid_fetch(KvmIo *io, int vcpu_fd, unsigned long request,
             kvm_vcpu(io, vcpu_fd, request, list);
     }
     if (r < 0) {
-        tm_error_set_errno(error, r, "cannot learn what CPUID the host can "
-                           "give (%s)", what);
+        tm_error_set_errno(error, r, "cannot read CPUID from the kernel (%s)",
+                           what);
         return NULL;
     }
     return to_entries(list);

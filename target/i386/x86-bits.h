@@ -35,6 +35,7 @@
 #define X86_CR0_NW (UINT64_C(1) << 29)
 #define X86_CR0_CD (UINT64_C(1) << 30)
 #define X86_CR4_OSFXSR (UINT64_C(1) << 9)
+#define X86_CR4_OSXSAVE (UINT64_C(1) << 18)
 
 #define X86_EFER_LMA (UINT64_C(1) << 10)
 #define X86_EFER_SVME (UINT64_C(1) << 12)

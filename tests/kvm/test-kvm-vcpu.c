@@ -373,6 +373,96 @@ static void test_registers_come_back(void)
     kvm_guest_free(g);
 }
 
+/* Fills two vectors of 256 bits from GUEST_DATA + 32, if CPUID and XCR0 say
+ * that it has such, and puts them to GUEST_DATA + 96 when it is let. */
+static void load_vector_user(KvmGuest *g)
+{
+    Code c = { .n = 0 };
+    unsigned wait;
+
+    code_mov(&c, X86_RDI, GUEST_DATA);
+    code_mov(&c, X86_RAX, 1);
+    CODE(&c, 0x0f, 0xa2);                               /* cpuid */
+    CODE(&c, 0x81, 0xe1, 0x00, 0x00, 0x00, 0x18);       /* and ecx,AVX|OSXSAVE */
+    CODE(&c, 0x81, 0xf9, 0x00, 0x00, 0x00, 0x18);       /* cmp ecx,the same */
+    CODE(&c, 0x75, 0x1d);                               /* jne wait */
+    CODE(&c, 0x31, 0xc9, 0x0f, 0x01, 0xd0);             /* xgetbv of 0 */
+    CODE(&c, 0x83, 0xe0, 0x06, 0x83, 0xf8, 0x06);       /* SSE and AVX? */
+    CODE(&c, 0x75, 0x10);                               /* jne wait */
+    CODE(&c, 0xc7, 0x07, 0x01, 0x00, 0x00, 0x00);       /* mov dword [rdi],1 */
+    CODE(&c, 0xc5, 0xfe, 0x6f, 0x6f, 0x20);             /* vmovdqu ymm5 */
+    CODE(&c, 0xc5, 0x7e, 0x6f, 0x67, 0x40);             /* vmovdqu ymm12 */
+    code_out(&c);
+    wait = c.n;
+    CODE(&c, 0x83, 0x7f, 0x04, 0x00);                   /* is [rdi+4] 0? */
+    code_jump_back(&c, 0x74, wait);                     /* je wait */
+    CODE(&c, 0xc5, 0xfe, 0x7f, 0x6f, 0x60);             /* vmovdqu to memory */
+    CODE(&c, 0xc5, 0x7e, 0x7f, 0xa7, 0x80, 0x00, 0x00, 0x00);
+    code_out(&c);
+    CODE(&c, 0xeb, 0xfe);
+    kvm_guest_load(g, 0, c.bytes, c.n);
+}
+
+/* With what the guest can have by our own knowledge switched on; a KVM that
+ * runs it straight on the CPU may let it have more. */
+static void enter_vector_user(KvmGuest *g)
+{
+    X86CpuState *s = vcpu0(g)->state;
+
+    kvm_guest_enter(g, 0, 3);
+    if (s->xcr0_can & X86_XSTATE_AVX) {
+        s->cr4 |= X86_CR4_OSXSAVE;
+        s->xcr0 = X86_XSTATE_X87 | X86_XSTATE_SSE | X86_XSTATE_AVX;
+    }
+    g_assert_true(kvm_set_state(vcpu0(g), NULL));
+}
+
+/* Lost and given back: what the guest finds is what was read. */
+static void save_and_restore(KvmGuest *g)
+{
+    X86CpuState *s = vcpu0(g)->state;
+    X86Vec128 ymmh[16];
+
+    get_state(g);
+    memcpy(ymmh, s->ymmh, sizeof(ymmh));
+    memset(s->ymmh, 0, sizeof(s->ymmh));
+    g_assert_true(kvm_set_state(vcpu0(g), NULL));
+    memcpy(s->ymmh, ymmh, sizeof(ymmh));
+    g_assert_true(kvm_set_state(vcpu0(g), NULL));
+}
+
+static void test_vectors_of_a_guest_are_kept(void)
+{
+    KvmGuest *g;
+    uint8_t *data;
+
+    if (kvm_guest_skip()) {
+        return;
+    }
+    g = kvm_guest_new(NULL, 1);
+    data = g->ram->host + GUEST_DATA;
+    for (unsigned i = 0; i < 64; i++) {
+        data[32 + i] = 3 * i + 1;
+    }
+    load_vector_user(g);
+    enter_vector_user(g);
+    cpus_resume_all(g->vm);
+    kvm_guest_wait_passes(g, 1);
+    cpus_pause_all(g->vm);
+    if (data[0]) {
+        save_and_restore(g);
+        data[4] = 1;
+        cpus_resume_all(g->vm);
+        kvm_guest_wait_passes(g, 1);
+        cpus_pause_all(g->vm);
+        g_assert_cmpmem(data + 96, 64, data + 32, 64);
+    } else {
+        g_assert_cmphex(vcpu0(g)->state->xcr0_can & X86_XSTATE_AVX, ==, 0);
+        g_test_skip("this guest has no AVX");
+    }
+    kvm_guest_free(g);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -399,5 +489,7 @@ int main(int argc, char **argv)
                     test_internal_error_stops_inspectable);
     g_test_add_func("/kvm-vcpu/registers/come-back",
                     test_registers_come_back);
+    g_test_add_func("/kvm-vcpu/registers/vectors-of-a-guest-are-kept",
+                    test_vectors_of_a_guest_are_kept);
     return g_test_run();
 }

@@ -328,6 +328,8 @@ static int model_vcpu(KvmIo *io, int vcpu_fd, unsigned long request, void *arg)
     switch (request) {
     case KVM_SET_CPUID2:
         return set_cpuid(m, arg);
+    case KVM_GET_CPUID2:
+        return put_cpuid(arg, m->forced ? m->forced : m->given);
     case KVM_SET_MSRS:
         return set_msrs(m, arg);
     case KVM_ENABLE_CAP:
@@ -375,6 +377,9 @@ void kvm_model_vcpu_free(KvmModelVcpu *m)
     g_array_unref(m->cpuid);
     if (m->given) {
         g_array_unref(m->given);
+    }
+    if (m->forced) {
+        g_array_unref(m->forced);
     }
     g_free(m);
 }

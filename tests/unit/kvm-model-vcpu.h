@@ -28,6 +28,8 @@ typedef struct KvmModelVcpu {
     GArray *cpuid;           /* of X86CpuidEntry: what it supports; owned */
     GArray *given;           /* ... what KVM_SET_CPUID2 brought, or NULL */
     /* What kind of kernel it is; set by tests, before it is used. */
+    GArray *forced;          /* ... what is in force instead, whatever it
+                                brings; owned; NULL: what it brought */
     bool has_vmx;            /* it nests: the MSRs are there */
     bool has_evmcs;          /* and the capability */
     bool has_msr_features;   /* feature MSRs can be asked for */

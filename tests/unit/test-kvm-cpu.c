@@ -250,6 +250,7 @@ static void test_kernel_errors_are_told(void)
           "KVM_GET_MSR_FEATURE_INDEX_LIST" },
         { KVM_GET_MSRS, "max", "KVM_GET_MSRS" },
         { KVM_SET_CPUID2, "max", "KVM_SET_CPUID2" },
+        { KVM_GET_CPUID2, "max", "KVM_GET_CPUID2" },
         { KVM_SET_MSRS, "max", "KVM_SET_MSRS" },
         { KVM_ENABLE_CAP, "max,hv-evmcs", "KVM_CAP_HYPERV_ENLIGHTENED_VMCS" },
         { KVM_GET_SUPPORTED_HV_CPUID, "max,hv-evmcs",
@@ -556,6 +557,29 @@ static void test_xsave_bits_out_of_reach_are_dropped(void)
     rig_free(r);
 }
 
+/* A kernel that runs CPL 3 on the bare CPU puts what that has into CPUID,
+ * whatever it is given: those registers are the guest's, too. */
+static void test_xsave_bits_that_are_forced_are_kept(void)
+{
+    Rig *r = rig_new("Nehalem");
+    X86CpuState *s = with_xsave(r);
+    g_autoptr(GError) error = NULL;
+
+    r->kernel->forced = fake_host_new(X86_VENDOR_INTEL, "");
+    up(r);
+    g_assert_null(x86_cpuid_find(r->kernel->given, 0xd, 0));
+    g_assert_cmphex(s->xcr0_can, ==, FAKE_HOST_XCR0);
+    g_assert_cmpuint(r->kvm.pkru_offset, ==, 2688);
+    r->kernel->xcr0_given = FAKE_HOST_XCR0;
+    r->kernel->xsave_bv = 0x207;
+    g_assert_true(kvm_fpu_get(&r->kv, &error));
+    g_assert_cmphex(s->xstate_bv, ==, 0x207);
+    r->kernel->xsave_bv = 0;
+    g_assert_true(kvm_fpu_set(&r->kv, &error));
+    g_assert_cmphex(r->kernel->xsave_bv, ==, 0x207);
+    rig_free(r);
+}
+
 static void test_msr_without_a_home_is_named(void)
 {
     static const struct {
@@ -735,6 +759,8 @@ int main(int argc, char **argv)
     T("xcr0/is-the-guest-s", test_xcr0_is_the_guest_s);
     T("xsave/bits-out-of-reach-are-dropped",
       test_xsave_bits_out_of_reach_are_dropped);
+    T("xsave/bits-that-are-forced-are-kept",
+      test_xsave_bits_that_are_forced_are_kept);
     T("msrs/without-a-home-is-named", test_msr_without_a_home_is_named);
     T("nested/is-seen-and-left", test_nested_is_seen_and_left);
     T("nested/kernel-that-does-not-tell",
