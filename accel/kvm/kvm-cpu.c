@@ -31,7 +31,7 @@ static void add_unlisted(const KvmState *kvm, X86FeatureSet *host)
 static bool judge_plan(KvmState *kvm, const X86CpuSpec *spec,
                        const X86CpuPlan *plan, GError **error)
 {
-    g_autofree char *names = x86_cpu_plan_missing_text(plan);
+    g_autofree char *names = x86_features_text(&plan->missing);
     g_autofree char *line = NULL;
 
     if (!*names || spec->check == X86_CPU_CHECK_OFF) {

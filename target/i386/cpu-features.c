@@ -212,6 +212,17 @@ GStrv x86_features_names(const X86FeatureSet *set)
     return (GStrv)g_ptr_array_free(g_steal_pointer(&names), FALSE);
 }
 
+char *x86_features_text(const X86FeatureSet *set)
+{
+    g_auto(GStrv) names = x86_features_names(set);
+    GString *text = g_string_new(NULL);
+
+    for (char **name = names; *name; name++) {
+        g_string_append_printf(text, "%s'%s'", text->len ? ", " : "", *name);
+    }
+    return g_string_free(text, FALSE);
+}
+
 void x86_features_settle(X86FeatureSet *set, const X86FeatureSet *host)
 {
     X86FeatureSet before;

@@ -114,14 +114,3 @@ void x86_cpu_plan(const X86CpuSpec *spec, const X86FeatureSet *host,
     x86_features_remove(&dropped, &ret->features);
     x86_features_add(&ret->missing, &dropped);
 }
-
-char *x86_cpu_plan_missing_text(const X86CpuPlan *plan)
-{
-    g_auto(GStrv) names = x86_features_names(&plan->missing);
-    GString *text = g_string_new(NULL);
-
-    for (char **name = names; *name; name++) {
-        g_string_append_printf(text, "%s'%s'", text->len ? ", " : "", *name);
-    }
-    return g_string_free(text, FALSE);
-}

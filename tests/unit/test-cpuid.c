@@ -33,7 +33,7 @@ static Case *case_on(GArray *host, const char *text)
     c->host = host;
     x86_cpuid_features(host, &features);
     x86_cpu_plan(c->spec, &features, &c->plan);
-    c->missing = x86_cpu_plan_missing_text(&c->plan);
+    c->missing = x86_features_text(&c->plan.missing);
     c->cpuid = x86_cpuid_build(c->spec, &c->plan, host);
     return c;
 }

@@ -81,6 +81,10 @@ bool x86_features_empty(const X86FeatureSet *set);
  *  Returns: of char *, NULL-terminated; to be freed with g_strfreev(). */
 GStrv x86_features_names(const X86FeatureSet *set);
 
+/** x86_features_text() - the names for a message: "'avx2', 'rtm'"
+ *  Returns: to be freed with g_free(); empty if @set is. */
+char *x86_features_text(const X86FeatureSet *set);
+
 /**
  * x86_features_settle() - take out what needs something that is not there
  * @host: a rule that the host itself breaks does not count

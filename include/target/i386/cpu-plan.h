@@ -47,9 +47,6 @@ uint64_t x86_cpuid_xcr0(const GArray *cpuid);
 void x86_cpu_plan(const X86CpuSpec *spec, const X86FeatureSet *host,
                   X86CpuPlan *ret);
 
-/** x86_cpu_plan_missing_text() - "'avx2', 'rtm'"; free with g_free() */
-char *x86_cpu_plan_missing_text(const X86CpuPlan *plan);
-
 /**
  * x86_cpuid_build() - the guest's leaves
  * @host: the host's, as it lists them; nothing is given that is not there
