@@ -15,6 +15,10 @@
 
 #define PKRU_COMPONENT 9
 
+/* Bits that the kernel sets as the guest's registers or its own version have
+ * it, and that follow from the number of vCPUs. */
+#define NOT_BY_MODEL "apic monitor ht xsaves cmp-legacy"
+
 /* What KVM gives a guest without listing it: older kernels leave out the bit
  * that says "hypervisor", and all of them a timer of the local APIC that
  * depends on where the APIC is. */
@@ -106,19 +110,53 @@ void kvm_cpu_done(KvmState *kvm)
     g_clear_pointer(&kvm->vmx_msrs, g_array_unref);
 }
 
-/* What the vCPU has, by its CPUID as it is in force: a KVM that runs code at
- * CPL 3 straight on the CPU puts in what such code finds there anyway, and its
- * registers are the guest's as well. */
-static bool learn_registers(KvmVcpu *kv, GError **error)
+/* Tell of what the guest has and -cpu is against: a KVM that runs code at
+ * CPL 3 straight on the CPU cannot take away what such code finds there. */
+static void tell_surplus(const KvmState *kvm, const GArray *given,
+                         const GArray *in_force)
 {
-    g_autoptr(GArray) cpuid = kvm_cpuid_fetch(&kv->kvm->io, kv->fd,
-        KVM_GET_CPUID2, "KVM_GET_CPUID2", error);
+    const X86CpuSpec *spec = kvm->vm->cpu;
+    g_autofree char *names = NULL, *line = NULL;
+    X86FeatureSet surplus, fine;
 
-    if (!cpuid) {
+    if (!spec || spec->check == X86_CPU_CHECK_OFF || !kvm->accel->report) {
+        return;
+    }
+    x86_cpuid_features(in_force, &surplus);
+    x86_cpuid_features(given, &fine);
+    x86_features_remove(&surplus, &fine);
+    x86_features_parse(NOT_BY_MODEL, &fine);
+    x86_features_remove(&surplus, &fine);
+    if (spec->model->is_host) {
+        x86_features_keep(&surplus, &spec->minus);
+    }
+    if (!x86_features_empty(&surplus)) {
+        names = x86_features_text(&surplus);
+        line = g_strdup_printf("-cpu %s: this host's KVM gives the guest %s "
+                               "all the same", spec->model->name, names);
+        kvm->accel->report(line);
+    }
+}
+
+/* Set CPUID and read it back. What is in force says which registers the vCPU
+ * has, whatever was set. */
+static bool put_in_force(KvmVcpu *kv, const GArray *cpuid, GError **error)
+{
+    g_autoptr(GArray) in_force = NULL;
+
+    if (!kvm_cpuid_set(kv, cpuid, error)) {
         return false;
     }
-    kv->vcpu->state->xcr0_can = x86_cpuid_xcr0(cpuid);
-    find_pkru(kv->kvm, cpuid);
+    in_force = kvm_cpuid_fetch(&kv->kvm->io, kv->fd, KVM_GET_CPUID2,
+                               "KVM_GET_CPUID2", error);
+    if (!in_force) {
+        return false;
+    }
+    kv->vcpu->state->xcr0_can = x86_cpuid_xcr0(in_force);
+    find_pkru(kv->kvm, in_force);
+    if (kv->vcpu->index == 0) {
+        tell_surplus(kv->kvm, cpuid, in_force);
+    }
     return true;
 }
 
@@ -134,6 +172,6 @@ bool kvm_cpu_setup(KvmVcpu *kv, GError **error)
         !kvm_hyperv_enable(kv, cpuid, &perf_global_ctrl, error)) {
         return false;
     }
-    return kvm_cpuid_set(kv, cpuid, error) && learn_registers(kv, error) &&
+    return put_in_force(kv, cpuid, error) &&
         kvm_vmx_set(kv, perf_global_ctrl, error);
 }

@@ -26,7 +26,8 @@ void kvm_cpu_done(KvmState *kvm);
 
 /** kvm_cpu_setup() - put CPUID in force on a new vCPU, and with it what nested
  *  guests can use: the enlightened VMCS, the capabilities of VMX; learn which
- *  registers it has of what is in force then
+ *  registers it has of what is in force then. For the first one, reports
+ *  what is in force and -cpu is against, unless it says check=off.
  *  Context: the vCPU's thread, big lock; before its registers are touched.
  *  Errors: the ioctl's; an MSR that the kernel refused. */
 bool kvm_cpu_setup(KvmVcpu *kv, GError **error);

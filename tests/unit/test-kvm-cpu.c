@@ -210,6 +210,43 @@ static void test_enforce_refuses_naming_all(void)
 }
 
 /* Each vCPU is told how many there will be, the first too. */
+/* A kernel that does not take away what it is told to: once, by name. */
+static void test_what_stays_all_the_same_is_told(void)
+{
+    static const struct {
+        const char *cpu, *told;
+    } table[] = {
+        { "IvyBridge,+rdseed", "-cpu IvyBridge: this host's KVM gives the "
+          "guest 'avx2', 'rtm' all the same" },
+        { "max,-rtm", "-cpu max: this host's KVM gives the guest 'rtm' all "
+          "the same" },
+        { "max,-avx", NULL }, /* avx2 went with it, and nobody named it */
+        { "max", NULL },
+        { NULL, NULL },
+        { "Haswell", NULL },
+        { "IvyBridge,check=off", NULL },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {
+        Rig *r = rig_new(table[i].cpu);
+        X86CpuidEntry *e;
+
+        up(r); /* as it is given */
+        g_assert_null(reported);
+        r->kernel->forced = g_array_copy(r->kernel->given);
+        e = x86_cpuid_find(r->kernel->forced, 7, 0);
+        g_assert_nonnull(e);
+        e->reg[X86_EBX] |= 1 << 5 | 1 << 11; /* avx2, rtm */
+        e = x86_cpuid_find(r->kernel->forced, 1, 0);
+        e->reg[X86_EDX] |= 1 << 9 | 1 << 28; /* apic, ht */
+        for (r->vcpu.index = 0; r->vcpu.index < 3; r->vcpu.index++) {
+            g_assert_true(kvm_cpu_setup(&r->kv, NULL));
+        }
+        g_assert_cmpstr(reported, ==, table[i].told);
+        rig_free(r);
+    }
+}
+
 static void test_every_vcpu_knows_how_many(void)
 {
     static const char *const models[] = { "max", "Haswell", "EPYC" };
@@ -742,6 +779,7 @@ int main(int argc, char **argv)
     T("cpuid/missing-is-told-once", test_missing_is_told_once_and_masked);
     T("cpuid/check-off-tells-nothing", test_check_off_tells_nothing);
     T("cpuid/enforce-names-all", test_enforce_refuses_naming_all);
+    T("cpuid/what-stays-is-told", test_what_stays_all_the_same_is_told);
     T("cpuid/every-vcpu-knows-how-many", test_every_vcpu_knows_how_many);
     T("kernel/errors-are-told", test_kernel_errors_are_told);
     T("vmx/msrs-are-the-host-s", test_vmx_msrs_are_the_host_s);
