@@ -4,7 +4,10 @@
  * gives is there, what it takes is gone.
  */
 #include <string.h>
+#include <unistd.h>
 
+#include "accel/kvm/kvm-cpu.h"
+#include "accel/kvm/kvm-vm.h"
 #include "kvm-guest.h"
 #include "system/big-lock.h"
 #include "target/i386/cpu-plan.h"
@@ -119,11 +122,12 @@ static KvmState *kvm_of(const Look *l)
     return l->g->accel->opaque;
 }
 
-static void features_of(const Look *l, X86FeatureSet *ret)
+/* Without what is not ours to compare. */
+static void features_of(const GArray *cpuid, X86FeatureSet *ret)
 {
     X86FeatureSet kernel_s;
 
-    x86_cpuid_features(l->seen, ret);
+    x86_cpuid_features(cpuid, ret);
     x86_features_parse(KERNEL_S, &kernel_s);
     x86_features_remove(ret, &kernel_s);
 }
@@ -137,44 +141,144 @@ static bool sees(const Look *l, const char *name)
 }
 
 /* Kernels that run CPL 3 on the bare CPU cannot hide its CPUID there. */
-static bool skip_bare_cpl3(unsigned cpl)
+static bool is_bare_at_cpl3(void)
 {
     static int bare = -1;
     Look *l;
     uint32_t id;
 
-    if (cpl == 0) {
-        return false;
-    }
     if (bare < 0) {
-        l = look_new("max,model-id=tide", cpl, 1);
+        l = look_new("max,model-id=tide", 3, 1);
         id = x86_cpuid_find(l->seen, X86_CPUID_EXT + 2, 0)->reg[X86_EAX];
         bare = memcmp(&id, "tide", 4) != 0;
         look_free(l);
     }
-    if (bare) {
-        g_test_skip("this KVM lets CPL 3 see the host's CPUID");
-    }
     return bare;
 }
 
-/* What was made for the guest is what it finds, bit by bit. */
+static bool skip_bare_cpl3(unsigned cpl)
+{
+    if (cpl == 0 || !is_bare_at_cpl3()) {
+        return false;
+    }
+    g_test_skip("this KVM lets CPL 3 see the host's CPUID");
+    return true;
+}
+
+/* ---- what this KVM does not let be set ----------------------------------- */
+
+/* Features of a vCPU after KVM_SET_CPUID2 of all that the kernel lists, or of
+ * none of it. By hand, without what is tested here. */
+static void set_by_hand(KvmIo *io, int fd, bool none, X86FeatureSet *ret)
+{
+    g_autofree struct kvm_cpuid2 *list =
+        g_malloc0(sizeof(*list) + 256 * sizeof(list->entries[0]));
+    g_autoptr(GArray) in_force = NULL;
+
+    list->nent = 256;
+    g_assert_cmpint(kvm_sys(io, KVM_GET_SUPPORTED_CPUID, list), ==, 0);
+    for (uint32_t i = 0; none && i < list->nent; i++) {
+        struct kvm_cpuid_entry2 *e = &list->entries[i];
+        uint32_t *reg[] = { &e->eax, &e->ebx, &e->ecx, &e->edx };
+
+        for (unsigned k = 0; k < X86_CPUID_REGS; k++) {
+            if (x86_features_word(ret, e->function, e->index, k)) {
+                *reg[k] = 0;
+            }
+        }
+    }
+    g_assert_cmpint(kvm_vcpu(io, fd, KVM_SET_CPUID2, list), ==, 0);
+    in_force = kvm_cpuid_fetch(io, fd, KVM_GET_CPUID2, "KVM_GET_CPUID2", NULL);
+    g_assert_nonnull(in_force);
+    x86_cpuid_features(in_force, ret);
+}
+
+/* Those that the kernel has in force unasked, or not although they are on its
+ * list; what belongs to KERNEL_S apart. On hardware there are none. */
+static void find_fixed(X86FeatureSet *ret)
+{
+    KvmIo io = { .ops = &kvm_ioctl_kernel_ops, .sys_fd = -1, .vm_fd = -1 };
+    X86FeatureSet listed, kept, kernel_s;
+    g_autoptr(GArray) list = NULL;
+    KvmCaps caps;
+    int fd;
+
+    g_assert_true(kvm_vm_open(&io, &caps, NULL));
+    fd = kvm_vm(&io, KVM_CREATE_VCPU, KVM_ARG(0));
+    g_assert_cmpint(fd, >=, 0);
+    list = kvm_cpuid_fetch(&io, -1, KVM_GET_SUPPORTED_CPUID,
+                           "KVM_GET_SUPPORTED_CPUID", NULL);
+    x86_cpuid_features(list, &listed);
+    set_by_hand(&io, fd, false, &kept);
+    x86_features_remove(&listed, &kept);
+    set_by_hand(&io, fd, true, ret);
+    x86_features_add(ret, &listed);
+    x86_features_parse(KERNEL_S, &kernel_s);
+    x86_features_remove(ret, &kernel_s);
+    close(fd);
+    io.ops->close(&io);
+}
+
+static const X86FeatureSet *fixed(void)
+{
+    static X86FeatureSet set;
+    static bool known;
+
+    if (!known) {
+        find_fixed(&set);
+        known = true;
+    }
+    return &set;
+}
+
+/* A kernel may only do so for the sake of CPL 3. */
+static void test_fixed_only_by_a_bare_cpl3(void)
+{
+    g_autofree char *names = NULL;
+
+    if (kvm_guest_skip()) {
+        return;
+    }
+    names = x86_features_text(fixed());
+    g_test_message("not for us to set: %s", names);
+    g_assert_true(x86_features_empty(fixed()) || is_bare_at_cpl3());
+}
+
+/* ---- -cpu ---------------------------------------------------------------- */
+
+static void assert_same(const X86FeatureSet *a, const X86FeatureSet *b,
+                        const char *cpu)
+{
+    g_autofree char *names = NULL;
+    X86FeatureSet other;
+
+    for (unsigned i = 0; i < X86_CPUID_WORDS; i++) {
+        other.word[i] = a->word[i] ^ b->word[i];
+    }
+    names = x86_features_text(&other);
+    if (*names) {
+        g_test_message("%s: not the same: %s", cpu, names);
+    }
+    g_assert_cmpstr(names, ==, "");
+}
+
+/* What the kernel says is in force is what the guest finds, bit by bit, and so
+ * is what was made for it, but for what this kernel does not let be set. */
 static void assert_as_planned(const Look *l, const char *cpu)
 {
-    X86FeatureSet planned, seen, kernel_s, other;
-    g_auto(GStrv) names = NULL;
+    const KvmVcpu *kv = kvm_guest_vcpu(l->g, 0);
+    X86FeatureSet planned, seen, in_force;
+    g_autoptr(GArray) now = kvm_cpuid_fetch(&kvm_of(l)->io, kv->fd,
+        KVM_GET_CPUID2, "KVM_GET_CPUID2", NULL);
 
-    x86_cpuid_features(kvm_of(l)->cpuid, &planned);
-    x86_features_parse(KERNEL_S, &kernel_s);
-    x86_features_remove(&planned, &kernel_s);
-    features_of(l, &seen);
-    for (unsigned i = 0; i < X86_CPUID_WORDS; i++) {
-        other.word[i] = planned.word[i] ^ seen.word[i];
-    }
-    names = x86_features_names(&other);
-    g_test_message("%s: not as planned: %s", cpu,
-                   *names ? *names : "nothing");
-    g_assert_cmpmem(&seen, sizeof(seen), &planned, sizeof(planned));
+    g_assert_nonnull(now);
+    features_of(now, &in_force);
+    features_of(l->seen, &seen);
+    assert_same(&seen, &in_force, cpu);
+    features_of(kvm_of(l)->cpuid, &planned);
+    x86_features_remove(&planned, fixed());
+    x86_features_remove(&seen, fixed());
+    assert_same(&seen, &planned, cpu);
 }
 
 static void test_models_are_as_planned(gconstpointer data)
@@ -197,7 +301,15 @@ static void test_models_are_as_planned(gconstpointer data)
     }
 }
 
-/* Each of some that the host has, taken away. */
+static bool is_fixed(const X86FeatureSet *one)
+{
+    X86FeatureSet both = *one;
+
+    x86_features_keep(&both, fixed());
+    return !x86_features_empty(&both);
+}
+
+/* Each of some that the host has and can take away, taken away. */
 static void test_minus_is_gone(gconstpointer data)
 {
     static const char *const names[] = { "sse4.2", "popcnt", "aes", "rdrand",
@@ -212,7 +324,8 @@ static void test_minus_is_gone(gconstpointer data)
         return;
     }
     all = look_new(NULL, cpl, 1);
-    features_of(all, &host);
+    features_of(all->seen, &host);
+    x86_features_remove(&host, fixed());
     assert_as_planned(all, "(none)");
     x86_cpuid_features(all->seen, &shown);
     look_free(all); /* one machine at a time has the big lock */
@@ -221,17 +334,17 @@ static void test_minus_is_gone(gconstpointer data)
         X86FeatureSet seen, one, want = host;
         Look *l;
 
-        if (!x86_features_has(&shown, names[i])) {
+        x86_features_parse(names[i], &one);
+        if (!x86_features_has(&shown, names[i]) || is_fixed(&one)) {
             continue;
         }
-        x86_features_parse(names[i], &one);
         x86_features_remove(&want, &one);
         x86_features_settle(&want, &host);
         l = look_new(cpu, cpl, 1);
-        features_of(l, &seen);
-        g_test_message("%s", cpu);
+        features_of(l->seen, &seen);
+        x86_features_remove(&seen, fixed());
         g_assert_false(sees(l, names[i]));
-        g_assert_cmpmem(&seen, sizeof(seen), &want, sizeof(want));
+        assert_same(&seen, &want, cpu);
         look_free(l);
         tried++;
     }
@@ -304,11 +417,37 @@ static void test_first_of_three_knows_it(void)
     look_free(l);
 }
 
+/* Where AVX cannot be taken away its registers are the guest's after all. */
+static void assert_can_be_set(Vcpu *vcpu)
+{
+    X86CpuState *s = vcpu->state;
+
+    g_assert_true(s->xcr0_can & X86_XSTATE_AVX);
+    s->xcr0 = 7;
+    g_assert_true(kvm_set_state(vcpu, NULL));
+    s->xcr0 = 0;
+    g_assert_true(kvm_get_state(vcpu, NULL));
+    g_assert_cmphex(s->xcr0, ==, 7);
+}
+
 /* Registers that were taken away cannot be set either: the error says so. */
-static void test_state_beyond_the_model_is_refused(void)
+static void assert_cannot_be_set(Vcpu *vcpu)
+{
+    X86CpuState *s = vcpu->state;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmphex(s->xcr0_can & X86_XSTATE_AVX, ==, 0);
+    s->xcr0 = 7;
+    g_assert_false(kvm_set_state(vcpu, &error));
+    g_assert_nonnull(strstr(error->message, "KVM_SET_XCRS"));
+    s->xcr0 = 3;
+    g_clear_error(&error);
+    g_assert_true(kvm_set_state(vcpu, &error));
+}
+
+static void test_state_goes_by_what_is_in_force(void)
 {
     g_autoptr(GError) error = NULL;
-    X86CpuState *s;
     Vcpu *vcpu;
     Look *l;
 
@@ -317,21 +456,19 @@ static void test_state_beyond_the_model_is_refused(void)
     }
     l = look_new("max,-avx", 0, 1);
     vcpu = g_ptr_array_index(l->g->vm->vcpus, 0);
-    s = vcpu->state;
-    g_assert_cmphex(s->xcr0_can & X86_XSTATE_AVX, ==, 0);
-    if (!sees(l, "xsave")) {
+    if (sees(l, "xsave")) {
+        g_assert_true(kvm_get_state(vcpu, &error));
+        g_assert_false(vcpu->state->nested);
+        if (x86_features_has(fixed(), "avx")) {
+            g_assert_true(sees(l, "avx"));
+            assert_can_be_set(vcpu);
+        } else {
+            assert_cannot_be_set(vcpu);
+        }
+    } else {
+        g_assert_cmphex(vcpu->state->xcr0_can & X86_XSTATE_AVX, ==, 0);
         g_test_skip("this host has no XSAVE");
-        look_free(l);
-        return;
     }
-    g_assert_true(kvm_get_state(vcpu, &error));
-    g_assert_false(s->nested);
-    s->xcr0 = 7;
-    g_assert_false(kvm_set_state(vcpu, &error));
-    g_assert_nonnull(strstr(error->message, "KVM_SET_XCRS"));
-    s->xcr0 = 3;
-    g_clear_error(&error);
-    g_assert_true(kvm_set_state(vcpu, &error));
     look_free(l);
 }
 
@@ -359,7 +496,9 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/kvm-cpuid/topology/first-of-three-knows-it",
                     test_first_of_three_knows_it);
-    g_test_add_func("/kvm-cpuid/state/beyond-the-model-is-refused",
-                    test_state_beyond_the_model_is_refused);
+    g_test_add_func("/kvm-cpuid/state/goes-by-what-is-in-force",
+                    test_state_goes_by_what_is_in_force);
+    g_test_add_func("/kvm-cpuid/fixed/only-by-a-bare-cpl3",
+                    test_fixed_only_by_a_bare_cpl3);
     return g_test_run();
 }
