@@ -15,7 +15,8 @@ call: hmp_info_cpus
 command: dirty_rate
 help: show how fast the guest writes its memory
 call: hmp_info_dirty_rate
-| What `calc_dirty_rate` has found, or that it is still at work. MB are MiB.
+| What `calc_dirty_rate` has found, or that it is still at work; with `-r`, of
+| each vCPU too. MB are MiB.
 
 command: kvm
 help: show how KVM is used

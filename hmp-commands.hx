@@ -161,5 +161,6 @@ help: measure how fast the guest writes its memory (-r: by the dirty ring,
 help: -b: by the dirty log, else by sampling pages)
 call: hmp_calc_dirty_rate
 | Look for 1 to 60 seconds; `info dirty_rate` shows the result. Samples are
-| 128 to 16384 pages per GiB, 512 if nothing is said, and not with `-b`. The
-| dirty ring is not supported yet.
+| 128 to 16384 pages per GiB, 512 if nothing is said, and not with `-b` or
+| `-r`. `-r` tells the rate of each vCPU too, and needs
+| `-accel kvm,dirty-ring-size=N`.

@@ -15,8 +15,10 @@
 
 /* What a mode has found out. */
 typedef struct DirtyRateResult {
-    uint64_t pages;     /* written in @period_ns; each counted once */
-    int64_t period_ns;  /* > 0 */
+    uint64_t pages;       /* written in @period_ns; each counted once */
+    int64_t period_ns;    /* > 0 */
+    uint64_t *vcpu_pages; /* of these, each vCPU's; owned; NULL: not known */
+    guint n_vcpus;
 } DirtyRateResult;
 
 struct DirtyRate {
@@ -37,6 +39,7 @@ struct DirtyRate {
     int64_t start_s;            /* by the host's wall clock */
     int64_t period_ns;          /* as asked, later as measured */
     int64_t mib_per_s;
+    GArray *vcpu_mib_per_s;     /* of int64_t, by index; empty: not known */
     char *error;                /* why there is no result */
 };
 
@@ -56,7 +59,8 @@ bool dirty_rate_wait(const DirtyRate *r, int64_t end_ns, GError **error);
 int64_t dirty_rate_mib_per_s(uint64_t pages, int64_t period_ns);
 
 /**
- * dirty_rate_log_begin() - the first step of dirty-bitmap: log, from now on
+ * dirty_rate_log_begin() - the first step of dirty-bitmap and of dirty-ring:
+ * log, from now on
  * Context: main thread, big lock. Errors: the log's; nothing has changed.
  */
 bool dirty_rate_log_begin(DirtyRate *r, GError **error);
@@ -68,6 +72,18 @@ bool dirty_rate_log_begin(DirtyRate *r, GError **error);
  */
 bool dirty_rate_log_measure(DirtyRate *r, DirtyRateResult *ret,
                             GError **error);
+
+/** dirty_rate_log_sync() - with the big lock, which is not held yet.
+ *  dirty_rate_log_forget() - from here on every written page counts anew, but
+ *  for what was written since the last sync and is not known yet.
+ *  Context: the measurement's thread. Errors: the log's; it is to stop. */
+bool dirty_rate_log_sync(DirtyRate *r, GError **error);
+bool dirty_rate_log_forget(DirtyRate *r, GError **error);
+
+/** dirty_rate_ring_measure() - as dirty_rate_log_measure(), for dirty-ring:
+ *  fills @vcpu_pages too. The accelerator tells writers. */
+bool dirty_rate_ring_measure(DirtyRate *r, DirtyRateResult *ret,
+                             GError **error);
 
 /** dirty_rate_sample_measure() - all of page-sampling. Context: the
  *  measurement's thread, no lock. Errors: no memory; it was to stop. */

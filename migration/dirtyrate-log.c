@@ -31,7 +31,7 @@ bool dirty_rate_log_begin(DirtyRate *r, GError **error)
     return dirty_log_start(r->vm->map, DIRTY_CLIENT_RATE, false, error);
 }
 
-static bool locked_sync(DirtyRate *r, GError **error)
+bool dirty_rate_log_sync(DirtyRate *r, GError **error)
 {
     bool ok;
 
@@ -68,7 +68,7 @@ static bool forget_block(DirtyRate *r, RAMBlock *block, GError **error)
     return true;
 }
 
-static bool forget_all(DirtyRate *r, GError **error)
+bool dirty_rate_log_forget(DirtyRate *r, GError **error)
 {
     for (guint i = 0; i < r->vm->ram.blocks->len; i++) {
         if (!forget_block(r, g_ptr_array_index(r->vm->ram.blocks, i), error)) {
@@ -93,16 +93,16 @@ static bool measure(DirtyRate *r, DirtyRateResult *ret, GError **error)
 {
     int64_t from_ns, to_ns;
 
-    if (!locked_sync(r, error)) {
+    if (!dirty_rate_log_sync(r, error)) {
         return false;
     }
     from_ns = clock_now_ns(r->clock);
-    if (!forget_all(r, error)) {
+    if (!dirty_rate_log_forget(r, error)) {
         return false;
     }
     to_ns = clock_now_ns(r->clock);
     if (!dirty_rate_wait(r, to_ns + r->wait_ns, error) ||
-        !locked_sync(r, error)) {
+        !dirty_rate_log_sync(r, error)) {
         return false;
     }
     ret->period_ns = clock_now_ns(r->clock) - (from_ns + to_ns) / 2;

@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 
+#include "migration/dirty-writers.h"
 #include "migration/dirtyrate-internal.h"
 #include "system/big-lock.h"
 #include "trace/migration.h"
@@ -27,6 +28,7 @@ DirtyRate *dirty_rate_new(Vm *vm, Clock *clock)
     r->clock = clock;
     r->mode = DIRTY_RATE_MEASURE_MODE_PAGE_SAMPLING;
     r->status = DIRTY_RATE_STATUS_UNSTARTED;
+    r->vcpu_mib_per_s = g_array_new(FALSE, FALSE, sizeof(int64_t));
     return r;
 }
 
@@ -42,6 +44,7 @@ void dirty_rate_free(DirtyRate *r)
         big_lock();
     }
     clock_free(r->clock);
+    g_array_unref(r->vcpu_mib_per_s);
     g_free(r->error);
     g_free(r);
 }
@@ -143,15 +146,25 @@ static bool check_request(const DirtyRate *r, const DirtyRateRequest *request,
     if (!check_time(request, error)) {
         return false;
     }
-    if (request->mode == DIRTY_RATE_MEASURE_MODE_DIRTY_RING) {
-        tm_error_set(error, "mode 'dirty-ring' is not supported: there is no "
-                     "dirty ring");
+    if (request->mode == DIRTY_RATE_MEASURE_MODE_DIRTY_RING &&
+        !dirty_writers_check(r->vm, "mode 'dirty-ring'", error)) {
         return false;
     }
     return check_samples(request, error) && check_machine(r, error);
 }
 
 /* ---- the measurement ----------------------------------------------------- */
+
+static void publish_vcpus(DirtyRate *r, const DirtyRateResult *result)
+{
+    g_array_set_size(r->vcpu_mib_per_s, 0);
+    for (guint i = 0; i < result->n_vcpus; i++) {
+        int64_t rate = dirty_rate_mib_per_s(result->vcpu_pages[i],
+                                            result->period_ns);
+
+        g_array_append_val(r->vcpu_mib_per_s, rate);
+    }
+}
 
 static void publish_locked(DirtyRate *r, const DirtyRateResult *result,
                            const GError *error)
@@ -162,6 +175,7 @@ static void publish_locked(DirtyRate *r, const DirtyRateResult *result,
     } else {
         r->period_ns = result->period_ns;
         r->mib_per_s = dirty_rate_mib_per_s(result->pages, result->period_ns);
+        publish_vcpus(r, result);
         r->status = DIRTY_RATE_STATUS_MEASURED;
     }
     trace_dirty_rate_end(result->pages, result->period_ns,
@@ -174,14 +188,20 @@ static gpointer measure_thread(gpointer opaque)
     g_autoptr(GError) error = NULL;
     DirtyRateResult result = { 0 };
 
-    if (r->mode == DIRTY_RATE_MEASURE_MODE_DIRTY_BITMAP) {
+    switch (r->mode) {
+    case DIRTY_RATE_MEASURE_MODE_DIRTY_BITMAP:
         dirty_rate_log_measure(r, &result, &error);
-    } else {
+        break;
+    case DIRTY_RATE_MEASURE_MODE_DIRTY_RING:
+        dirty_rate_ring_measure(r, &result, &error);
+        break;
+    default:
         dirty_rate_sample_measure(r, &result, &error);
     }
     big_lock();
     publish_locked(r, &result, error);
     big_unlock();
+    g_free(result.vcpu_pages);
     return NULL;
 }
 
@@ -209,7 +229,7 @@ bool dirty_rate_start(DirtyRate *r, const DirtyRateRequest *request,
     if (r->thread) {
         g_thread_join(g_steal_pointer(&r->thread)); /* it has ended */
     }
-    if (request->mode == DIRTY_RATE_MEASURE_MODE_DIRTY_BITMAP &&
+    if (request->mode != DIRTY_RATE_MEASURE_MODE_PAGE_SAMPLING &&
         !dirty_rate_log_begin(r, error)) {
         return false;
     }
@@ -219,6 +239,20 @@ bool dirty_rate_start(DirtyRate *r, const DirtyRateRequest *request,
                            r->sample_pages);
     r->thread = g_thread_new("dirty-rate", measure_thread, r);
     return true;
+}
+
+static DirtyRateVcpuList *query_vcpus(const DirtyRate *r)
+{
+    DirtyRateVcpuList *list = NULL, **tail = &list;
+
+    for (guint i = 0; i < r->vcpu_mib_per_s->len; i++) {
+        DirtyRateVcpu *vcpu = g_new0(DirtyRateVcpu, 1);
+
+        vcpu->id = i;
+        vcpu->dirty_rate = g_array_index(r->vcpu_mib_per_s, int64_t, i);
+        QAPI_LIST_APPEND(tail, vcpu);
+    }
+    return list;
 }
 
 DirtyRateInfo *dirty_rate_query(const DirtyRate *r, TimeUnit unit)
@@ -234,6 +268,9 @@ DirtyRateInfo *dirty_rate_query(const DirtyRate *r, TimeUnit unit)
     info->mode = r->mode;
     info->has_dirty_rate = r->status == DIRTY_RATE_STATUS_MEASURED;
     info->dirty_rate = info->has_dirty_rate ? r->mib_per_s : 0;
+    info->has_vcpu_dirty_rate =
+        info->has_dirty_rate && r->mode == DIRTY_RATE_MEASURE_MODE_DIRTY_RING;
+    info->vcpu_dirty_rate = info->has_vcpu_dirty_rate ? query_vcpus(r) : NULL;
     info->error_desc = g_strdup(r->error);
     return info;
 }

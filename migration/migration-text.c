@@ -129,6 +129,14 @@ char *migration_info_text(const MigrationInfo *info)
     return g_string_free(text, FALSE);
 }
 
+static void add_vcpu_rates(GString *text, const DirtyRateInfo *info)
+{
+    for (const DirtyRateVcpuList *l = info->vcpu_dirty_rate; l; l = l->next) {
+        g_string_append_printf(text, "vcpu[" D "], Dirty rate: " D " (MB/s)\n",
+                               l->value->id, l->value->dirty_rate);
+    }
+}
+
 char *dirty_rate_info_text(const DirtyRateInfo *info)
 {
     GString *text = g_string_new(NULL);
@@ -145,6 +153,7 @@ char *dirty_rate_info_text(const DirtyRateInfo *info)
                            DirtyRateMeasureMode_str(info->mode));
     if (info->has_dirty_rate) {
         LINE_SIGNED(text, "Dirty rate: " D " (MB/s)", info->dirty_rate);
+        add_vcpu_rates(text, info);
     } else {
         g_string_append(text, "Dirty rate: (not ready)\n");
     }

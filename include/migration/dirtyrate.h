@@ -8,6 +8,8 @@
  *   dirty-bitmap   the dirty log, as one more client beside migration and
  *                  display. Exact for what the log sees, our own writes to
  *                  guest memory included; costs the guest a fault per page.
+ *   dirty-ring     the same, counted by the vCPU whose store it was, where the
+ *                  accelerator knows that.
  *
  * One object per process, made by system/main.c. One measurement at a time, in
  * a thread of its own; it goes on whatever the machine does meanwhile (stop,
@@ -63,9 +65,10 @@ void dirty_rate_set_seed(DirtyRate *r, uint32_t seed);
  * Returns at once; dirty_rate_query() tells when there is a result.
  * Context: main thread, big lock.
  * Errors:  one runs already; a number out of range, or @sample_pages where
- *          nothing is sampled; the mode is not supported; the machine has no
- *          RAM, or waits for it; the dirty log cannot be started. Then nothing
- *          has changed, the last result included.
+ *          nothing is sampled; the accelerator does not tell writers, as mode
+ *          dirty-ring needs it; the machine has no RAM, or waits for it; the
+ *          dirty log cannot be started. Then nothing has changed, the last
+ *          result included.
  */
 bool dirty_rate_start(DirtyRate *r, const DirtyRateRequest *request,
                       GError **error);

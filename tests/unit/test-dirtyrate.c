@@ -8,6 +8,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "accel/accel-ops.h"
 #include "migration/dirtyrate-internal.h"
 #include "migration/dirtyrate-sample.h"
 #include "migration/dirtyrate.h"
@@ -16,6 +17,7 @@
 #include "system/dirty-sync.h"
 #include "system/guest-access.h"
 #include "tests/unit/fake-job.h"
+#include "util/bitmap.h"
 #include "util/error.h"
 
 #define PAGES 1000
@@ -425,6 +427,164 @@ static void test_log_beside_a_migration_loses_no_page(void)
     job_tear_down(&job);
 }
 
+/* ---- dirty-ring ---------------------------------------------------------- */
+
+/* An accelerator that tells writers, and vCPUs that never run. Each sync, from
+ * the first on, hands over what the vCPUs wrote before it. */
+typedef struct RingRig {
+    Rig rig;
+    Accel accel;
+    Vcpu vcpus[3];
+    struct {
+        unsigned sync;     /* in which it becomes known, from 1 */
+        unsigned vcpu;
+        uint64_t first, npages;
+    } writes[8];
+} RingRig;
+
+static void tell_writes(void *opaque)
+{
+    RingRig *ring = opaque;
+    MemorySection s = { .block = ring->rig.ram,
+                        .size = PAGES << TM_PAGE_BITS };
+
+    ring->rig.syncs++;
+    for (unsigned i = 0; i < G_N_ELEMENTS(ring->writes); i++) {
+        uint64_t words[(PAGES + 63) / 64] = { 0 };
+
+        if (ring->writes[i].sync == ring->rig.syncs) {
+            bitmap_set(words, ring->writes[i].first, ring->writes[i].npages);
+            dirty_sync_merge(ring->rig.guest->vm->map, &s, words,
+                             ring->vcpus[ring->writes[i].vcpu].dirty_pages);
+        }
+    }
+}
+
+static void set_up_ring(RingRig *ring, unsigned n_vcpus)
+{
+    Vm *vm;
+
+    memset(ring, 0, sizeof(*ring));
+    set_up(&ring->rig);
+    ring->rig.guest->clears_when_read = true;
+    ring->rig.guest->on_sync = tell_writes;
+    ring->rig.guest->opaque = ring;
+    vm = ring->rig.guest->vm;
+    ring->accel.tells_writer = true;
+    vm->accel = &ring->accel;
+    for (unsigned i = 0; i < n_vcpus; i++) {
+        ring->vcpus[i].index = i;
+        ring->vcpus[i].dirty_pages[DIRTY_CLIENT_RATE] = UINT64_MAX - 40;
+        g_ptr_array_add(vm->vcpus, &ring->vcpus[i]);
+    }
+}
+
+static void tear_down_ring(RingRig *ring)
+{
+    Vm *vm = ring->rig.guest->vm;
+
+    g_ptr_array_set_size(vm->vcpus, 0);
+    vm->accel = NULL;
+    tear_down(&ring->rig);
+}
+
+static const DirtyRateRequest ring_50ms = {
+    .mode = DIRTY_RATE_MEASURE_MODE_DIRTY_RING,
+    .calc_time = 50,
+    .unit = TIME_UNIT_MILLISECOND,
+};
+
+static void assert_vcpus(const DirtyRateInfo *info, unsigned n,
+                         const int64_t *mib_per_s)
+{
+    const DirtyRateVcpuList *l = info->vcpu_dirty_rate;
+
+    g_assert_true(info->has_vcpu_dirty_rate);
+    for (unsigned i = 0; i < n; i++, l = l->next) {
+        g_assert_nonnull(l);
+        g_assert_cmpint(l->value->id, ==, i);
+        g_assert_cmpint(l->value->dirty_rate, ==, mib_per_s[i]);
+    }
+    g_assert_null(l);
+}
+
+/* 64 pages in 50 ms are 5 MiB/s. A page that was written before counts if it
+ * is written in the period again. */
+static void test_ring_counts_each_vcpu(void)
+{
+    static const int64_t want[] = { 10, 5, 0 };
+    g_autoptr(DirtyRateInfo) info = NULL;
+    RingRig ring;
+
+    set_up_ring(&ring, 3);
+    ring.writes[0].sync = 1; /* before: pages 0 to 299, of all three */
+    ring.writes[0].npages = 300;
+    ring.writes[1].sync = 1;
+    ring.writes[1].vcpu = 2;
+    ring.writes[1].first = 500;
+    ring.writes[1].npages = 200;
+    ring.writes[2].sync = 2; /* twice the same page is one page ... */
+    ring.writes[2].first = 100;
+    ring.writes[2].npages = 128;
+    ring.writes[3] = ring.writes[2];
+    ring.writes[4].sync = 2; /* ... and if two wrote it, it is the first's */
+    ring.writes[4].vcpu = 1;
+    ring.writes[4].first = 200;
+    ring.writes[4].npages = 92;
+    ring.writes[5].sync = 2;
+    ring.writes[5].vcpu = 2;
+    ring.writes[5].first = 100;
+    ring.writes[5].npages = 192;
+    info = measure(&ring.rig, &ring_50ms);
+    assert_measured(info, 15);
+    assert_vcpus(info, 3, want);
+    g_assert_cmpint(info->mode, ==, DIRTY_RATE_MEASURE_MODE_DIRTY_RING);
+    g_assert_cmpint(info->calc_time, ==, 50);
+    g_assert_cmpuint(info->sample_pages, ==, 0);
+    g_assert_cmpuint(ring.rig.syncs, ==, 2);
+    tear_down_ring(&ring);
+}
+
+/* The list is there when it means something, and only then. */
+static void test_ring_list_belongs_to_its_measurement(void)
+{
+    static const int64_t none[] = { 0 };
+    g_autoptr(DirtyRateInfo) ring_info = NULL;
+    g_autoptr(DirtyRateInfo) log_info = NULL;
+    g_autoptr(DirtyRateInfo) empty = NULL;
+    RingRig ring;
+
+    set_up_ring(&ring, 1);
+    ring_info = measure(&ring.rig, &ring_50ms);
+    assert_vcpus(ring_info, 1, none);
+    log_info = measure(&ring.rig, &log_50ms);
+    g_assert_false(log_info->has_vcpu_dirty_rate);
+    g_ptr_array_set_size(ring.rig.guest->vm->vcpus, 0);
+    empty = measure(&ring.rig, &ring_50ms);
+    assert_measured(empty, 0);
+    assert_vcpus(empty, 0, none);
+    tear_down_ring(&ring);
+}
+
+static void test_ring_failures_are_told_and_end_it(void)
+{
+    RingRig ring;
+
+    set_up_ring(&ring, 2);
+    for (int i = 1; i <= 2; i++) {
+        g_autoptr(DirtyRateInfo) info = NULL;
+
+        ring.rig.guest->fail_sync_in = i;
+        info = measure(&ring.rig, &ring_50ms);
+        g_assert_cmpint(info->status, ==, DIRTY_RATE_STATUS_UNSTARTED);
+        g_assert_false(info->has_vcpu_dirty_rate);
+        g_assert_nonnull(strstr(info->error_desc, "the log cannot be read"));
+        g_assert_false(dirty_client_is_on(&ring.rig.guest->vm->ram,
+                                          DIRTY_CLIENT_RATE));
+    }
+    tear_down_ring(&ring);
+}
+
 /* ---- page-sampling ------------------------------------------------------- */
 
 static void test_sample_count_has_a_floor_and_a_ceiling(void)
@@ -741,7 +901,10 @@ static void test_start_refuses_bad_numbers_at_their_limits(void)
         { { SAMPLE, 50, MS, true, -1 }, "'sample-pages'" },
         { { SAMPLE, 50, MS, true, 0 }, "'sample-pages'" },
         { { LOG, 50, MS, true, 512 }, "not for 'dirty-bitmap'" },
-        { { RING, 50, MS, false, 0 }, "mode 'dirty-ring' is not supported" },
+        { { RING, 50, MS, true, 512 }, "-accel kvm,dirty-ring-size=N" },
+        { { RING, 49, MS, false, 0 }, "'calc-time' must be" },
+        { { RING, 50, MS, false, 0 }, "mode 'dirty-ring' needs -accel kvm,"
+          "dirty-ring-size=N: nothing else tells which vCPU has written" },
     };
     Rig rig;
 
@@ -851,6 +1014,11 @@ int main(int argc, char **argv)
                     test_log_keeps_the_bits_of_a_migration);
     g_test_add_func("/dirtyrate/migration/loses-no-page",
                     test_log_beside_a_migration_loses_no_page);
+    g_test_add_func("/dirtyrate/ring/each-vcpu", test_ring_counts_each_vcpu);
+    g_test_add_func("/dirtyrate/ring/list",
+                    test_ring_list_belongs_to_its_measurement);
+    g_test_add_func("/dirtyrate/ring/failures",
+                    test_ring_failures_are_told_and_end_it);
     g_test_add_func("/dirtyrate/sample/count",
                     test_sample_count_has_a_floor_and_a_ceiling);
     g_test_add_func("/dirtyrate/sample/small-blocks-exact",

@@ -120,6 +120,14 @@ static const struct {
       "\"start-time\": 1, \"calc-time\": 10, \"error-desc\": \"why\"}",
       "Status: unstarted\nStart Time: 1000 (ms)\nPeriod: 10 (sec)\n"
       "Mode: dirty-bitmap\nDirty rate: (not ready)\nFailed: why\n" },
+    { "{\"status\": \"measured\", \"sample-pages\": 0, \"mode\":"
+      "\"dirty-ring\", \"calc-time-unit\": \"second\","
+      "\"start-time\": 1, \"calc-time\": 2, \"dirty-rate\": 30,"
+      "\"vcpu-dirty-rate\": [{\"id\": 0, \"dirty-rate\": 29},"
+      "{\"id\": 1, \"dirty-rate\": 0}]}",
+      "Status: measured\nStart Time: 1000 (ms)\nPeriod: 2 (sec)\n"
+      "Mode: dirty-ring\nDirty rate: 30 (MB/s)\n"
+      "vcpu[0], Dirty rate: 29 (MB/s)\nvcpu[1], Dirty rate: 0 (MB/s)\n" },
 };
 
 static void test_dirty_rate_golden_text(void)
@@ -304,8 +312,9 @@ static void test_dirty_rate_arguments(Fixture *f, const void *unused)
            "Error: 'sample-pages' must be 128 to 16384 per GiB, not 127\r\n");
     expect(f, "calc_dirty_rate -b 60 128", "Error: 'sample-pages' is for mode "
            "'page-sampling', not for 'dirty-bitmap'\r\n");
-    expect(f, "calc_dirty_rate -r 60", "Error: mode 'dirty-ring' is not "
-           "supported: there is no dirty ring\r\n");
+    expect(f, "calc_dirty_rate -r 60", "Error: mode 'dirty-ring' needs "
+           "-accel kvm,dirty-ring-size=N: nothing else tells which vCPU has "
+           "written a page\r\n");
     expect(f, "calc_dirty_rate -b -r 60",
            "Error: -r and -b exclude each other\r\n");
     expect(f, "calc_dirty_rate 60 16384", "measuring for 60 s; "

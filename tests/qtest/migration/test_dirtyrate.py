@@ -16,6 +16,7 @@ suite = Suite('/dirtyrate')
 UNSTARTED = {'status': 'unstarted', 'sample-pages': 0, 'mode': 'page-sampling',
              'calc-time-unit': 'second', 'start-time': 0, 'calc-time': 0}
 MODES = ('page-sampling', 'dirty-bitmap')
+NO_RING = "mode 'dirty-ring' needs -accel kvm,dirty-ring-size=N"
 
 
 def check(got, want, what):
@@ -204,7 +205,7 @@ def people():
                       info['dirty-rate']), line)
         for line, words in (('', 'Error'), ('0', 'must be 1 to 60 s'),
                             ('61', 'must be 1 to 60 s'), ('x', 'Error'),
-                            ('-r 1', "mode 'dirty-ring' is not supported"),
+                            ('-r 1', NO_RING),
                             ('-r -b 1', 'exclude each other'),
                             ('-x 1', 'Error'), ('1 127', '128 to 16384'),
                             ('1 16385', '128 to 16384'),
@@ -231,8 +232,7 @@ def limits():
             refused(vm, 'sample-pages', calc_time=1, sample_pages=bad)
         refused(vm, 'sample-pages', calc_time=1, sample_pages=512,
                 mode='dirty-bitmap')
-        refused(vm, "mode 'dirty-ring' is not supported", calc_time=1,
-                mode='dirty-ring')
+        refused(vm, NO_RING, calc_time=1, mode='dirty-ring')
         refused(vm, 'no-such', calc_time=1, mode='no-such')
         refused(vm, 'hour', calc_time=1, calc_time_unit='hour')
         refused(vm, 'calc-time', mode='dirty-bitmap')
