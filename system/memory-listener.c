@@ -141,10 +141,11 @@ static bool add_section(const MemoryMap *map, ListenerEntry *e,
  * accelerator knows of its pages: collect that first. There is no second
  * attempt, so pages that cannot be asked for count as dirty.
  */
-static void del_section(const MemoryMap *map, ListenerEntry *e, guint i)
+static void del_section(MemoryMap *map, ListenerEntry *e, guint i)
 {
     MemorySection s = *section_at(e->known, i);
 
+    map->sync_serial++;
     if (is_logged(&s) && !call_log_sync(e, &s, NULL)) {
         dirty_bitmap_mark(map->ram, s.block, s.offset >> TM_PAGE_BITS,
                           s.size >> TM_PAGE_BITS);
@@ -153,7 +154,7 @@ static void del_section(const MemoryMap *map, ListenerEntry *e, guint i)
     call_region_del(e, &s);
 }
 
-static void del_vanished(const MemoryMap *map, ListenerEntry *e,
+static void del_vanished(MemoryMap *map, ListenerEntry *e,
                          const GArray *now)
 {
     for (guint i = e->known->len; i-- > 0; ) {
@@ -311,11 +312,17 @@ void memory_listeners_log_stop(MemoryMap *map, const RAMBlock *block)
     stop_listeners(map, block, map->listeners->len);
 }
 
+uint64_t memory_map_sync_serial(const MemoryMap *map)
+{
+    return map->sync_serial;
+}
+
 bool memory_listeners_log_sync(MemoryMap *map, const RAMBlock *block,
                                GError **error)
 {
     bool ok = true;
 
+    map->sync_serial++;
     for (guint i = 0; i < map->listeners->len; i++) {
         const ListenerEntry *e = entry_at(map, i);
 

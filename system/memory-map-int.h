@@ -76,6 +76,7 @@ struct MemoryMap {
     GRWLock clear_lock;
     GPtrArray *listeners;     /* of ListenerEntry *, in order of registration */
 
+    uint64_t sync_serial;     /* of the sync under way; big lock */
     DirtySyncStats sync;      /* atomic, field by field */
     uint64_t round_new_pages; /* sync.new_pages at the last round's end */
     DirtyClearStats clear;    /* atomic, field by field */

@@ -4,7 +4,8 @@
  * kernel wants, and fills AccelOps.
  *
  *     options, /dev/kvm, capabilities   kvm-options.c kvm-ioctl.c kvm-caps.c
- *     dirty log mode                    before the first slot
+ *     dirty log mode, or dirty rings    before the first slot; kvm-dirty-log.c
+ *                                       or kvm-dirty-ring.c kvm-ring-vm.c
  *     private pages, chips              before the first vCPU; kvm-vm.c
  *     CPU model                         kvm-cpu.c
  *     slots, by the memory listener     kvm-slots.c
@@ -14,6 +15,7 @@
 
 #include "accel/kvm/kvm-cpu.h"
 #include "accel/kvm/kvm-irqchip.h"
+#include "accel/kvm/kvm-ring-vm.h"
 #include "accel/kvm/kvm-slots.h"
 #include "accel/kvm/kvm-state.h"
 #include "accel/kvm/kvm-vcpu.h"
@@ -44,6 +46,7 @@ static void kvm_free(KvmState *kvm)
     if (kvm->slots.listener.map) {
         memory_listener_unregister(&kvm->slots.listener);
     }
+    kvm_ring_vm_done(kvm);
     kvm_slots_done(&kvm->slots);
     kvm->io.ops->close(&kvm->io);
     if (kvm->msrs) {
@@ -65,18 +68,22 @@ static bool open_vm(KvmState *kvm, const KvmOptions *options, GError **error)
     if (!kvm_vm_open(&kvm->io, &kvm->caps, error)) {
         return false;
     }
-    if (!kvm_log_mode_choose(options, kvm->caps.manual_protect, &kvm->mode,
-                             error)) {
+    if (!kvm_ring_choose(options, kvm->caps.ring_bytes, &kvm->mode, error) ||
+        (!kvm->mode.ring_entries &&
+         !kvm_log_mode_choose(options, kvm->caps.manual_protect, &kvm->mode,
+                              error))) {
         kvm->accel->options_refused = true;
         return false;
     }
+    kvm->mode.ring_capability = kvm->caps.ring_capability;
     return true;
 }
 
 static bool set_up(KvmState *kvm, GError **error)
 {
-    const KvmDirtyOps *dirty = kvm->mode.manual ? &kvm_dirty_log_manual_ops :
-        &kvm_dirty_log_ops;
+    const KvmDirtyOps *dirty =
+        kvm->mode.ring_entries ? &kvm_dirty_ring_ops :
+        kvm->mode.manual ? &kvm_dirty_log_manual_ops : &kvm_dirty_log_ops;
 
     kvm_slots_init(&kvm->slots, &kvm->io, dirty, kvm->mode,
                    kvm->caps.max_slots, kvm->caps.readonly_mem);
@@ -104,10 +111,12 @@ static bool kvm_init(Accel *accel, Vm *vm, GError **error)
         .ops = &kvm_ioctl_kernel_ops, .sys_fd = -1, .vm_fd = -1,
     };
     kvm->vcpus = g_ptr_array_new();
+    g_mutex_init(&kvm->repair_lock);
     if (!open_vm(kvm, &options, error) || !set_up(kvm, error)) {
         kvm_free(kvm);
         return false;
     }
+    kvm_ring_vm_init(kvm, &options);
     accel->opaque = kvm;
     accel->close = kvm_close;
     accel->dirty_mode = kvm->slots.dirty->name;

@@ -34,6 +34,25 @@ static void probe_numbers(KvmIo *io, KvmCaps *caps)
         (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET);
 }
 
+/* Both mean the same on x86; the newer one says that the order between kernel
+ * and user space, which it asks for, is kept. */
+static void probe_ring(KvmIo *io, KvmCaps *caps)
+{
+    static const uint32_t capabilities[] = {
+        KVM_CAP_DIRTY_LOG_RING_ACQ_REL, KVM_CAP_DIRTY_LOG_RING,
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(capabilities); i++) {
+        int bytes = ask(io, capabilities[i]);
+
+        if (bytes > 0) {
+            caps->ring_bytes = bytes;
+            caps->ring_capability = capabilities[i];
+            return;
+        }
+    }
+}
+
 static bool check_needed(const KvmCaps *caps, GError **error)
 {
     const char *missing =
@@ -76,5 +95,6 @@ bool kvm_caps_probe(KvmIo *io, KvmCaps *caps, GError **error)
         .set_identity_map = ask(io, KVM_CAP_SET_IDENTITY_MAP_ADDR),
     };
     probe_numbers(io, caps);
+    probe_ring(io, caps);
     return check_needed(caps, error);
 }

@@ -16,6 +16,8 @@ typedef struct KvmCaps {
     uint32_t max_vcpus;
     uint32_t vcpu_mmap_bytes;  /* of a vCPU's shared page */
     uint64_t manual_protect;   /* KVM_DIRTY_LOG_* flags that may be enabled */
+    uint32_t ring_bytes;       /* of the largest dirty ring; 0: none */
+    uint32_t ring_capability;  /* KVM_CAP_DIRTY_LOG_RING or ..._ACQ_REL */
     bool readonly_mem;
     bool irqchip;
     bool pit2;

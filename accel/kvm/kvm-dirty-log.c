@@ -145,6 +145,9 @@ bool kvm_slots_sync_one_locked(KvmSlots *slots, KvmSlot *slot, GError **error)
     };
     int64_t begin_ns = clock_now_ns(slots->clock);
 
+    if (!slots->dirty->fetch) {
+        return true;
+    }
     if (!slots->dirty->fetch(slots, slot, error)) {
         return false;
     }

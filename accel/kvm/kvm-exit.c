@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "accel/kvm/kvm-dirty-ring.h"
 #include "system/big-lock.h"
 #include "system/memory-map.h"
 #include "system/runstate.h"
@@ -175,6 +176,16 @@ static KvmAction exit_memory_fault(KvmVcpu *kv)
     return KVM_GO_OUT;
 }
 
+static KvmAction exit_dirty_ring_full(KvmVcpu *kv)
+{
+    if (!kv->ring || !kvm_dirty_ring_full(kv->kvm->slots.ring, kv->ring)) {
+        kvm_exit_fail(kv, "its dirty ring is full, and nothing helps");
+        return KVM_GO_OUT;
+    }
+    trace_kvm_ring_full(kv->vcpu->index, kv->ring->harvested);
+    return KVM_GO_ON;
+}
+
 static KvmExitFn *const handlers[] = {
     [KVM_EXIT_UNKNOWN] = exit_unknown,
     [KVM_EXIT_IO] = exit_io,
@@ -186,6 +197,7 @@ static KvmExitFn *const handlers[] = {
     [KVM_EXIT_INTR] = exit_nothing,
     [KVM_EXIT_INTERNAL_ERROR] = exit_internal_error,
     [KVM_EXIT_SYSTEM_EVENT] = exit_system_event,
+    [KVM_EXIT_DIRTY_RING_FULL] = exit_dirty_ring_full,
     [KVM_EXIT_MEMORY_FAULT] = exit_memory_fault,
 };
 

@@ -5,6 +5,19 @@
  */
 #include "accel/kvm/kvm-slots.h"
 
+/* A sync asks for one section after the other; what the kernel holds back for
+ * all of them comes out at the first. */
+static bool flush_once(KvmSlots *slots, GError **error)
+{
+    uint64_t sync = memory_map_sync_serial(slots->listener.map);
+
+    if (!slots->dirty->flush || slots->flushed == sync) {
+        return true;
+    }
+    slots->flushed = sync;
+    return slots->dirty->flush(slots, error);
+}
+
 static bool log_sync(MemoryListener *l, const MemorySection *s,
                      GError **error)
 {
@@ -12,7 +25,7 @@ static bool log_sync(MemoryListener *l, const MemorySection *s,
     bool ok = true;
     KvmSlot *slot;
 
-    if (slots->dirty->flush && !slots->dirty->flush(slots, error)) {
+    if (!flush_once(slots, error)) {
         return false;
     }
     kvm_slots_lock(slots);

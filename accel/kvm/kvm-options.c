@@ -33,26 +33,31 @@ static bool parse_auto(KeyVal *kv, const char *key, KvmAuto *ret,
     return false;
 }
 
-static bool parse_ring(KeyVal *kv, GError **error)
+/* A reaper that is later than this is no reaper. */
+#define RING_DELAY_MAX_US 1000000
+
+static bool parse_ring(KeyVal *kv, KvmOptions *options, GError **error)
 {
-    uint64_t entries = 0;
+    uint64_t entries = 0, delay_us = 0;
 
     if (!keyval_get_uint64(kv, "dirty-ring-size", UINT32_MAX, &entries,
-                           error)) {
+                           error) ||
+        !keyval_get_uint64(kv, "x-dirty-ring-delay", RING_DELAY_MAX_US,
+                           &delay_us, error)) {
         return false;
     }
-    if (entries) {
-        tm_error_set(error, "'dirty-ring-size=%" G_GUINT64_FORMAT "': the "
-                     "dirty ring is not supported, only 0 (the dirty log) is",
-                     entries);
+    if (delay_us && !entries) {
+        tm_error_set(error, "'x-dirty-ring-delay' needs 'dirty-ring-size'");
         return false;
     }
+    options->ring_entries = entries;
+    options->ring_delay_us = delay_us;
     return true;
 }
 
 bool kvm_options_parse(KeyVal *kv, KvmOptions *ret, GError **error)
 {
-    KvmOptions options = { KVM_AUTO, KVM_AUTO };
+    KvmOptions options = { .manual_protect = KVM_AUTO };
 
     if (kv) {
         keyval_get_str(kv, "accel"); /* who got us here */
@@ -60,7 +65,7 @@ bool kvm_options_parse(KeyVal *kv, KvmOptions *ret, GError **error)
                         &options.manual_protect, error) ||
             !parse_auto(kv, "dirty-log-initially-set",
                         &options.initially_set, error) ||
-            !parse_ring(kv, error) ||
+            !parse_ring(kv, &options, error) ||
             !keyval_check_unused(kv, "this accelerator", error)) {
             return false;
         }
@@ -74,6 +79,49 @@ static bool missing(GError **error, const char *key, const char *what)
     g_set_error(error, TM_ERROR, TM_ERROR_KVM_MISSING_CAP,
                 "'%s=on': this kernel's KVM lacks %s", key, what);
     return false;
+}
+
+static bool ring_contradicts(const KvmOptions *options, GError **error)
+{
+    const char *key =
+        options->manual_protect == KVM_ON ? "manual-dirty-log-protect" :
+        options->initially_set == KVM_ON ? "dirty-log-initially-set" : NULL;
+
+    if (key) {
+        tm_error_set(error, "'%s=on' is for the dirty log, 'dirty-ring-size' "
+                     "takes its place: a kernel that has both tracks nothing",
+                     key);
+    }
+    return key;
+}
+
+bool kvm_ring_choose(const KvmOptions *options, uint32_t max_bytes,
+                     KvmLogMode *ret, GError **error)
+{
+    uint32_t entries = options->ring_entries;
+    uint32_t most = max_bytes / sizeof(struct kvm_dirty_gfn);
+
+    *ret = (KvmLogMode) { .ring_entries = entries };
+    if (!entries) {
+        return true;
+    }
+    if (ring_contradicts(options, error)) {
+        return false;
+    }
+    if (!max_bytes) {
+        g_set_error(error, TM_ERROR, TM_ERROR_KVM_MISSING_CAP,
+                    "'dirty-ring-size=%u': this kernel's KVM lacks "
+                    "KVM_CAP_DIRTY_LOG_RING", entries);
+        return false;
+    }
+    if (entries & (entries - 1) || entries < KVM_RING_MIN_ENTRIES ||
+        entries > most) {
+        tm_error_set(error, "'dirty-ring-size' must be a power of two from %u "
+                     "to %u on this host, or 0 for the dirty log, not %u",
+                     KVM_RING_MIN_ENTRIES, most, entries);
+        return false;
+    }
+    return true;
 }
 
 bool kvm_log_mode_choose(const KvmOptions *options, uint64_t offered,

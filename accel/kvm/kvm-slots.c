@@ -25,6 +25,7 @@ void kvm_slots_init(KvmSlots *slots, KvmIo *io, const KvmDirtyOps *dirty,
         .readonly_mem = readonly_mem,
         .clock = clock_new_host(),
         .table = g_ptr_array_new(),
+        .by_id = g_ptr_array_new(),
         .stuck = g_ptr_array_new(),
         .free_ids = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
     };
@@ -46,6 +47,7 @@ void kvm_slots_done(KvmSlots *slots)
     }
     g_ptr_array_set_free_func(slots->table, slot_free);
     g_ptr_array_free(slots->table, TRUE);
+    g_ptr_array_free(slots->by_id, TRUE);
     g_ptr_array_set_free_func(slots->stuck, slot_free);
     g_ptr_array_free(slots->stuck, TRUE);
     g_array_free(slots->free_ids, TRUE);
@@ -80,6 +82,22 @@ guint kvm_slots_first_locked(const KvmSlots *slots, uint64_t gpa)
         }
     }
     return low;
+}
+
+KvmSlot *kvm_slots_by_id_locked(const KvmSlots *slots, uint32_t id)
+{
+    return id < slots->by_id->len ? g_ptr_array_index(slots->by_id, id) : NULL;
+}
+
+/* The slot comes into the table, or (NULL) goes out of it. */
+static void set_by_id_locked(KvmSlots *slots, uint32_t id, KvmSlot *slot)
+    TSA_REQUIRES(slots->lock);
+static void set_by_id_locked(KvmSlots *slots, uint32_t id, KvmSlot *slot)
+{
+    if (id >= slots->by_id->len) {
+        g_ptr_array_set_size(slots->by_id, id + 1);
+    }
+    g_ptr_array_index(slots->by_id, id) = slot;
 }
 
 KvmSlot *kvm_slots_at_locked(const KvmSlots *slots, guint i, uint64_t end)
@@ -155,6 +173,7 @@ static bool add_one_locked(KvmSlots *slots, const MemorySection *s,
         g_array_append_val(slots->free_ids, slot->id);
         return false;
     }
+    set_by_id_locked(slots, slot->id, slot);
     g_ptr_array_insert(slots->table, kvm_slots_first_locked(slots, s->gpa),
                        g_steal_pointer(&slot));
     return true;
@@ -189,6 +208,7 @@ static void del_at_locked(KvmSlots *slots, guint i)
         slots->dirty->stop(slots, slot);
     }
     g_ptr_array_remove_index(slots->table, i);
+    set_by_id_locked(slots, slot->id, NULL);
     if (set_region(slots, slot, 0, false, NULL)) {
         g_array_append_val(slots->free_ids, slot->id);
         slot_free(slot);
@@ -273,8 +293,14 @@ bool kvm_slots_add(KvmSlots *slots, const MemorySection *s, GError **error)
     return ok;
 }
 
+/* What is held back comes out before the slot goes: nobody could say later
+ * which memory it was for. Beside a kernel that refuses, the caller's sync has
+ * told that all is dirty. */
 void kvm_slots_del(KvmSlots *slots, const MemorySection *s)
 {
+    if (slots->dirty->flush) {
+        slots->dirty->flush(slots, NULL);
+    }
     kvm_slots_lock(slots);
     del_range_locked(slots, s->gpa, s->size);
     kvm_slots_unlock(slots);
@@ -306,6 +332,9 @@ static bool log_start_one_locked(KvmSlots *slots, KvmSlot *slot,
     slot->kernel_logs = true;
     if (slot->preset) {
         bitmap_set(slot->cache, 0, slot->npages);
+    }
+    if (slots->dirty->start) {
+        slots->dirty->start(slots, slot);
     }
     return true;
 }
@@ -351,4 +380,11 @@ void kvm_slots_log_stop(KvmSlots *slots, const MemorySection *s)
     kvm_slots_lock(slots);
     log_stop_range_locked(slots, s->gpa, s->size);
     kvm_slots_unlock(slots);
+}
+
+bool kvm_slots_log_again_locked(KvmSlots *slots, KvmSlot *slot,
+                                GError **error)
+{
+    return set_region(slots, slot, slot->npages, false, error) &&
+        set_region(slots, slot, slot->npages, true, error);
 }

@@ -54,17 +54,23 @@ struct KvmSlot {
     uint64_t *cache;      /* while logging; bits from npages on are zero */
 };
 
+typedef struct KvmDirtyRing KvmDirtyRing;
+
 struct KvmSlots {
     MemoryListener listener;
     KvmIo *io;
     const KvmDirtyOps *dirty;
     KvmLogMode mode;
+    KvmDirtyRing *ring;      /* of kvm_dirty_ring_ops; NULL: a dirty log */
+    uint64_t flushed;        /* sync of the map that was flushed for; big
+                                lock */
     uint32_t max_slots;      /* of the kernel */
     uint64_t max_pages;      /* of one slot */
     bool readonly_mem;       /* the kernel has read-only slots */
     Clock *clock;            /* for what calls cost */
     GMutex lock;             /* the slots lock: all below */
     GPtrArray *table;        /* of KvmSlot *, sorted by gpa */
+    GPtrArray *by_id;        /* of KvmSlot *: those of the table, or NULL */
     GPtrArray *stuck;        /* of KvmSlot * that the kernel would not remove;
                                 empty but for a kernel out of memory */
     GArray *free_ids;        /* of uint32_t, below next_id */
@@ -129,6 +135,22 @@ void kvm_slots_log_stop(KvmSlots *slots, const MemorySection *s);
  */
 guint kvm_slots_first_locked(const KvmSlots *slots, uint64_t gpa)
     TSA_REQUIRES(slots->lock);
+
+/** kvm_slots_by_id_locked() - the slot of the table that the kernel knows as
+ *  @id, with its address space in the high half; NULL: none.
+ *  Context: slots lock. Cost: O(1). */
+KvmSlot *kvm_slots_by_id_locked(const KvmSlots *slots, uint32_t id)
+    TSA_REQUIRES(slots->lock);
+
+/**
+ * kvm_slots_log_again_locked() - end a logged slot's log and begin it anew
+ * The kernel protects all of its pages in doing so. What it had logged is
+ * forgotten: the caller holds the slot for dirty.
+ * Context: slots lock, vCPUs out of guest mode.
+ * Errors:  the kernel's; the slot counts as logged still.
+ */
+bool kvm_slots_log_again_locked(KvmSlots *slots, KvmSlot *slot,
+                                GError **error) TSA_REQUIRES(slots->lock);
 
 /** kvm_slots_at_locked() - slot @i, or NULL if it begins at or after @end or
  *  there is none. Context: slots lock. */

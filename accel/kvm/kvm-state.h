@@ -16,6 +16,8 @@
 #include "accel/kvm/kvm-caps.h"
 #include "accel/kvm/kvm-ioctl.h"
 #include "accel/kvm/kvm-options.h"
+#include "accel/kvm/kvm-ring-selftest.h"
+#include "accel/kvm/kvm-ring.h"
 #include "accel/kvm/kvm-slots.h"
 #include "target/i386/cpu-features.h"
 
@@ -29,6 +31,11 @@ typedef struct KvmState {
     KvmCaps caps;
     KvmLogMode mode;
     KvmSlots slots;
+    KvmRingSelftest ring_host; /* how this host fills dirty rings */
+    GMutex repair_lock;        /* repair_source */
+    guint repair_source;       /* of the main loop; 0: no repair is due */
+    unsigned repair_ms;        /* until the next attempt; big lock */
+    bool repair_told;          /* this loss was reported; big lock */
     GArray *cpuid;            /* of X86CpuidEntry: the guest's, but for what
                                  differs from vCPU to vCPU */
     X86FeatureSet host_features; /* that a vCPU can have */
@@ -48,6 +55,8 @@ typedef struct KvmVcpu {
     int fd;
     struct kvm_run *run;   /* shared with the kernel */
     size_t run_bytes;
+    KvmRing *ring;         /* NULL: the VM has none */
+    struct kvm_dirty_gfn *ring_map;
     pthread_t thread;
     bool failed;           /* cannot run until its state is set anew;
                               its thread, or big lock while it is stopped */

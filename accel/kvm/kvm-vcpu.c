@@ -34,7 +34,9 @@
 #include <unistd.h>
 
 #include "accel/kvm/kvm-cpu.h"
+#include "accel/kvm/kvm-dirty-ring.h"
 #include "accel/kvm/kvm-irqchip.h"
+#include "accel/kvm/kvm-ring-vm.h"
 #include "system/vm.h"
 #include "target/i386/cpu-state.h"
 #include "trace/accel_kvm.h"
@@ -110,6 +112,14 @@ static bool open_vcpu(KvmVcpu *kv, GError **error)
     return true;
 }
 
+/* Vcpu, with its counters, is gone after its thread. */
+static void thread_ends(gpointer kv)
+{
+    kvm_ring_vcpu_ends(kv);
+}
+
+static GPrivate at_thread_end = G_PRIVATE_INIT(thread_ends);
+
 /* Registers as the kernel made them are those after power-on. */
 static bool first_state(KvmVcpu *kv, GError **error)
 {
@@ -132,7 +142,7 @@ static bool make_vcpu(KvmVcpu *kv, GError **error)
 {
     return open_vcpu(kv, error) && kvm_cpu_setup(kv, error) &&
         kvm_mce_setup(kv, error) && first_state(kv, error) &&
-        kvm_irqchip_add_vcpu(kv, error);
+        kvm_irqchip_add_vcpu(kv, error) && kvm_ring_vcpu_map(kv, error);
 }
 
 bool kvm_vcpu_new(Vcpu *vcpu, GError **error)
@@ -160,6 +170,7 @@ bool kvm_vcpu_new(Vcpu *vcpu, GError **error)
         return false;
     }
     own_vcpu = kv;
+    g_private_set(&at_thread_end, kv);
     block_signals();
     g_ptr_array_add(kvm->vcpus, kv);
     trace_kvm_vcpu_new(vcpu->index, kv->fd);
@@ -171,6 +182,7 @@ void kvm_vcpu_free(KvmVcpu *kv)
     if (!kv) {
         return;
     }
+    kvm_ring_vcpu_unmap(kv);
     if (kv->run) {
         munmap(kv->run, kv->run_bytes);
     }
@@ -191,6 +203,20 @@ void kvm_vcpu_kick(Vcpu *vcpu)
     }
 }
 
+static int enter_guest(KvmVcpu *kv)
+{
+    KvmDirtyRing *rings = kv->kvm->slots.ring;
+    int r;
+
+    if (!kv->ring) {
+        return kvm_vcpu(&kv->kvm->io, kv->fd, KVM_RUN, NULL);
+    }
+    kvm_dirty_ring_enter(rings, kv->ring);
+    r = kvm_vcpu(&kv->kvm->io, kv->fd, KVM_RUN, NULL);
+    kvm_dirty_ring_leave(rings);
+    return r;
+}
+
 /* Newer kernels fail with an exit reason beside the error. */
 static bool is_told_fault(const KvmVcpu *kv, int r)
 {
@@ -203,7 +229,7 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu)
     KvmVcpu *kv = vcpu->accel;
 
     while (!kv->failed) {
-        int r = kvm_vcpu(&kv->kvm->io, kv->fd, KVM_RUN, NULL);
+        int r = enter_guest(kv);
 
         if (r == -EINTR || r == -EAGAIN) {
             set_immediate_exit(kv, 0);

@@ -47,6 +47,20 @@ typedef struct AccelOps {
     bool (*set_state)(Vcpu *vcpu, GError **error);
 } AccelOps;
 
+/* What there is to tell of dirty rings; counters run from the VM's start. */
+typedef struct AccelRingInfo {
+    bool host_known;         /* what follows was found out */
+    bool logs_every_store;   /* of emulated code: rings can overflow */
+    unsigned period_us;      /* between two harvests, now */
+    uint64_t entries;        /* harvested */
+    uint64_t dropped;        /* of these, for memory that is not tracked */
+    uint64_t resets;
+    uint64_t fullest;        /* entries in one ring at once, at most */
+    uint64_t full_exits;     /* vCPUs stopped because their ring was full */
+    uint64_t full_ns;        /* ... for so long in all */
+    uint64_t lost, repaired; /* times that tracking was */
+} AccelRingInfo;
+
 struct Accel {
     const AccelOps *ops;
     const char *name;      /* "kvm", "tcg", "qtest" */
@@ -62,6 +76,17 @@ struct Accel {
      * asker at a time. NULL: writers are not told. Context: any thread.
      */
     void (*set_dirty_pace)(Accel *accel, unsigned max_us);
+    /** Counters of the dirty rings. NULL: there are none. Context: any
+     *  thread. */
+    void (*ring_info)(Accel *accel, AccelRingInfo *ret);
+    /**
+     * Set by the owner, may be NULL: dirty tracking was lost, and all memory
+     * counts as dirty; @count: for the how manieth time; @repaired: tracking
+     * goes on, else it is tried on and on, and @error, if not NULL, says why
+     * it cannot be. Context: big lock, main loop.
+     */
+    void (*tracking_lost)(const char *why, uint64_t count, bool repaired,
+                          const char *error);
     void (*report)(const char *text); /* words for the user, several lines
                                       perhaps; any thread; may be NULL */
     /* What a query may show; filled by init, constant afterwards. */

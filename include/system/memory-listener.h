@@ -101,6 +101,14 @@ bool memory_listener_register(MemoryMap *map, MemoryListener *l,
 void memory_listener_unregister(MemoryListener *l);
 
 /**
+ * memory_map_sync_serial() - the number of the sync that is under way
+ * For a log_sync that has something to do for all sections at once: it does so
+ * when the number is one that it has not seen.
+ * Context: big lock, in log_sync.
+ */
+uint64_t memory_map_sync_serial(const MemoryMap *map);
+
+/**
  * memory_region_clear_dirty_bitmap() - clear pages of a block in every
  * accelerator, through all windows that show them
  * @first, @npages: page index in the block; an empty range is fine

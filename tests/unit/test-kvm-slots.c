@@ -45,7 +45,7 @@ static void test_options_parse(void)
         { "kvm,dirty-log-initially-set=off,manual-dirty-log-protect=auto",
           NULL, KVM_AUTO, KVM_OFF },
         { "kvm,dirty-ring-size=0", NULL, KVM_AUTO, KVM_AUTO },
-        { "kvm,dirty-ring-size=4096", "dirty-ring-size=4096" },
+        { "kvm,dirty-ring-size=4096", NULL, KVM_AUTO, KVM_AUTO },
         { "kvm,dirty-ring-size=many", "dirty-ring-size" },
         { "kvm,manual-dirty-log-protect=maybe", "maybe" },
         { "kvm,kernel-irqchip=off", "kernel-irqchip" },
@@ -54,7 +54,7 @@ static void test_options_parse(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(KeyVal) kv = keyval_parse(cases[i].text, "accel", NULL);
         g_autoptr(GError) error = NULL;
-        KvmOptions options = { KVM_AUTO, KVM_AUTO };
+        KvmOptions options = { .manual_protect = KVM_AUTO };
 
         g_test_message("%s", cases[i].text);
         g_assert_cmpint(kvm_options_parse(kv, &options, &error), ==,
@@ -85,7 +85,8 @@ static void test_options_choose(void)
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        KvmOptions options = { cases[i].manual, cases[i].initial };
+        KvmOptions options = { .manual_protect = cases[i].manual,
+                               .initially_set = cases[i].initial };
         g_autoptr(GError) error = NULL;
         KvmLogMode mode = { false, false };
         bool ok = kvm_log_mode_choose(&options, cases[i].offered, &mode,

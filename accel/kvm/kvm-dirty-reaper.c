@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The thread that harvests; see kvm-dirty-reaper.h.
+ */
+#include "accel/kvm/kvm-dirty-reaper.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "trace/accel_kvm.h"
+
+#define TIMER_SLACK_NS 1000UL
+
+unsigned kvm_reaper_period(unsigned period_us, uint64_t passed_us,
+                           uint32_t fill, uint32_t entries, unsigned most_us)
+{
+    uint64_t goal = MAX(entries / KVM_REAPER_FILL_SHARE, 1u);
+    /* A pass that came early and found nothing says little. */
+    uint64_t next = passed_us < period_us ? period_us : 2ull * period_us;
+
+    if (fill) {
+        next = MIN(2ull * period_us, passed_us * goal / fill);
+    }
+    return CLAMP(next, (uint64_t)KVM_REAPER_MIN_US,
+                 (uint64_t)MAX(most_us, KVM_REAPER_MIN_US));
+}
+
+/* ---- the thread ---------------------------------------------------------- */
+
+/* It runs for microseconds and must not be late: a ring that is not read in
+ * time stops its vCPU, or overflows where the kernel does not look. Without
+ * the right to it, it is a thread like others. */
+static void be_prompt(void)
+{
+    struct sched_param param = { .sched_priority = 1 };
+
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    pthread_setschedparam(pthread_self(), SCHED_RR, &param);
+}
+
+static bool is_asked(const KvmReaper *r, KvmReaperJob job)
+{
+    return r->asked[job] != r->served[job];
+}
+
+static bool is_wanted(const KvmReaper *r)
+{
+    return r->stop || is_asked(r, KVM_REAPER_PASS) ||
+        is_asked(r, KVM_REAPER_REPAIR);
+}
+
+static unsigned sleep_us(const KvmReaper *r)
+{
+    return r->pace_us ? MIN(r->pace_us, r->period_us) : r->period_us;
+}
+
+/*
+ * Until somebody asks, or the period is over. Who pokes looks at "asleep" after
+ * it has made entries possible, and we look for entries after we have set it:
+ * one of the two sees the other.
+ */
+static void wait_locked(KvmReaper *r)
+{
+    gint64 end_us = g_get_monotonic_time() + sleep_us(r);
+
+    __atomic_store_n(&r->asleep, true, __ATOMIC_SEQ_CST);
+    while (!is_wanted(r) && !r->poked && !r->ops->is_busy(r->opaque)) {
+        g_cond_wait(&r->wake, &r->lock);
+        end_us = g_get_monotonic_time() + KVM_REAPER_MIN_US;
+    }
+    __atomic_store_n(&r->asleep, false, __ATOMIC_SEQ_CST);
+    r->poked = false;
+    while (!is_wanted(r) &&
+           g_cond_wait_until(&r->wake, &r->lock, end_us)) {
+    }
+}
+
+static KvmReaperJob next_job(const KvmReaper *r)
+{
+    return is_asked(r, KVM_REAPER_REPAIR) ? KVM_REAPER_REPAIR :
+        is_asked(r, KVM_REAPER_PASS) ? KVM_REAPER_PASS : KVM_REAPER_PERIOD;
+}
+
+static void work_locked(KvmReaper *r)
+{
+    KvmReaperJob job = next_job(r);
+    uint64_t ticket = r->asked[job];
+    unsigned delay_us = r->delay_us;
+    gint64 now_us;
+    uint32_t fill;
+
+    g_mutex_unlock(&r->lock);
+    if (delay_us) {
+        g_usleep(delay_us);
+    }
+    now_us = g_get_monotonic_time();
+    fill = r->ops->work(r->opaque, job);
+    g_mutex_lock(&r->lock);
+    r->served[job] = ticket;
+    r->period_us = kvm_reaper_period(r->period_us, now_us - r->last_us, fill,
+                                     r->entries, r->most_us);
+    r->last_us = now_us;
+    trace_kvm_reaper(job, fill, r->period_us);
+    g_cond_broadcast(&r->done);
+}
+
+static gpointer reaper_thread(gpointer opaque)
+{
+    KvmReaper *r = opaque;
+
+    be_prompt();
+    g_mutex_lock(&r->lock);
+    while (!r->stop) {
+        wait_locked(r);
+        if (!r->stop) {
+            work_locked(r);
+        }
+    }
+    g_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+/* ---- the door ------------------------------------------------------------ */
+
+void kvm_reaper_start(KvmReaper *r, const KvmReaperOps *ops, void *opaque,
+                      uint32_t entries)
+{
+    sigset_t all, old;
+
+    *r = (KvmReaper) {
+        .ops = ops, .opaque = opaque, .entries = entries,
+        .period_us = KVM_REAPER_MIN_US, .most_us = KVM_REAPER_MAX_US,
+    };
+    g_mutex_init(&r->lock);
+    g_cond_init(&r->wake);
+    g_cond_init(&r->done);
+    /* Inherited, so that there is no moment in which one could arrive. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    r->thread = g_thread_new("dirty-reaper", reaper_thread, r);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void kvm_reaper_stop(KvmReaper *r)
+{
+    if (!r->thread) {
+        return;
+    }
+    g_mutex_lock(&r->lock);
+    r->stop = true;
+    g_cond_signal(&r->wake);
+    g_mutex_unlock(&r->lock);
+    g_thread_join(r->thread);
+    r->thread = NULL;
+    g_cond_clear(&r->done);
+    g_cond_clear(&r->wake);
+    g_mutex_clear(&r->lock);
+}
+
+void kvm_reaper_ask(KvmReaper *r, KvmReaperJob job)
+{
+    uint64_t ticket;
+
+    g_mutex_lock(&r->lock);
+    ticket = ++r->asked[job];
+    g_cond_signal(&r->wake);
+    while (r->served[job] < ticket) {
+        g_cond_wait(&r->done, &r->lock);
+    }
+    g_mutex_unlock(&r->lock);
+}
+
+void kvm_reaper_poke(KvmReaper *r)
+{
+    if (__atomic_load_n(&r->asleep, __ATOMIC_SEQ_CST)) {
+        g_mutex_lock(&r->lock);
+        r->poked = true;
+        g_cond_signal(&r->wake);
+        g_mutex_unlock(&r->lock);
+    }
+}
+
+void kvm_reaper_set_pace(KvmReaper *r, unsigned max_us)
+{
+    g_mutex_lock(&r->lock);
+    r->pace_us = max_us;
+    r->poked = true;
+    g_cond_signal(&r->wake);
+    g_mutex_unlock(&r->lock);
+}
+
+void kvm_reaper_set_most(KvmReaper *r, unsigned us)
+{
+    g_mutex_lock(&r->lock);
+    r->most_us = us;
+    r->period_us = MIN(r->period_us, MAX(us, KVM_REAPER_MIN_US));
+    g_mutex_unlock(&r->lock);
+}
+
+void kvm_reaper_set_delay(KvmReaper *r, unsigned us)
+{
+    g_mutex_lock(&r->lock);
+    r->delay_us = us;
+    g_mutex_unlock(&r->lock);
+}
+
+unsigned kvm_reaper_get_period(KvmReaper *r)
+{
+    unsigned us;
+
+    g_mutex_lock(&r->lock);
+    us = sleep_us(r);
+    g_mutex_unlock(&r->lock);
+    return us;
+}

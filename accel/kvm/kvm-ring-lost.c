@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * When the dirty rings have lost track: noticing, living with it, and finding
+ * the way back. Until that is done nothing is known of the writes, so that
+ * every sync says that all is dirty: a bit too many costs a page.
+ */
+#include "accel/kvm/kvm-dirty-ring.h"
+
+#include <linux/kvm.h>
+
+#include "trace/accel_kvm.h"
+#include "util/clock.h"
+#include "util/error.h"
+
+/* Full exits without anything new in the ring until it counts as stuck. */
+#define STUCK_EXITS 2
+/* What a vCPU waits before it looks whether its ring was repaired, in us; it
+ * is deaf to kicks meanwhile. */
+#define STUCK_WAIT_US 500
+/* Repairs without an entry until a vCPU gives up: each takes a quarter of the
+ * ring, and the kernel's count has 32 bits at most to be brought down, but
+ * what overflows in one run is a few lengths of the ring. */
+#define HOPELESS_REPAIRS 1000
+
+static const char *const loss_text[KVM_RING_LOSS_MAX] = {
+    [KVM_RING_LOSS_WHOLE] = "a ring was full to its last entry",
+    [KVM_RING_LOSS_STUCK] = "a ring is full and holds nothing",
+    [KVM_RING_LOSS_SHORT] = "a reset was cut short",
+    [KVM_RING_LOSS_AHEAD] = "a ring's entries are out of order",
+};
+
+const char *kvm_ring_loss_text(KvmRingLoss why)
+{
+    return loss_text[why];
+}
+
+void kvm_dirty_ring_lose_locked(KvmDirtyRing *d, KvmRingLoss why)
+{
+    trace_kvm_ring_lost(loss_text[why], d->lost);
+    __atomic_fetch_add(&d->stats.losses[why], 1, __ATOMIC_RELAXED);
+    if (!d->lost) {
+        __atomic_fetch_add(&d->stats.lost, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&d->why, why, __ATOMIC_RELAXED);
+        __atomic_store_n(&d->lost, true, __ATOMIC_RELEASE);
+    }
+}
+
+bool kvm_dirty_ring_is_lost(const KvmDirtyRing *d)
+{
+    return __atomic_load_n(&d->lost, __ATOMIC_ACQUIRE);
+}
+
+void kvm_dirty_ring_assume_locked(KvmDirtyRing *d)
+{
+    for (guint i = 0; i < d->slots->table->len; i++) {
+        const KvmSlot *slot = g_ptr_array_index(d->slots->table, i);
+
+        if (slot->logging) {
+            kvm_slots_assume_dirty_locked(d->slots, slot);
+        }
+    }
+}
+
+/* ---- repair -------------------------------------------------------------- */
+
+static uint32_t take_back(void *opaque)
+{
+    KvmDirtyRing *d = opaque;
+    uint32_t sum = 0;
+    int r;
+
+    while ((r = kvm_vm(d->slots->io, KVM_RESET_DIRTY_RINGS, NULL)) > 0) {
+        __atomic_fetch_add(&d->stats.resets, 1, __ATOMIC_RELAXED);
+        sum += r;
+    }
+    return sum;
+}
+
+/* Returns: whether every page of every logged slot is protected. */
+static bool log_again_locked(KvmDirtyRing *d, GError **error)
+    TSA_REQUIRES(d->slots->lock);
+static bool log_again_locked(KvmDirtyRing *d, GError **error)
+{
+    bool ok = true;
+
+    for (guint i = 0; i < d->slots->table->len; i++) {
+        KvmSlot *slot = g_ptr_array_index(d->slots->table, i);
+
+        if (slot->logging &&
+            !kvm_slots_log_again_locked(d->slots, slot, ok ? error : NULL)) {
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+void kvm_dirty_ring_repair_locked(KvmDirtyRing *d)
+{
+    g_autoptr(GError) error = NULL;
+    bool astray = false;
+
+    for (guint i = 0; i < d->rings->len; i++) {
+        if (!kvm_ring_repair(g_ptr_array_index(d->rings, i), take_back, d)) {
+            astray = true;
+        }
+    }
+    g_clear_pointer(&d->broken, g_free);
+    if (!log_again_locked(d, &error)) {
+        d->broken = g_strdup_printf("the dirty ring has lost track of the "
+                                    "guest's writes (%s), and the log could "
+                                    "not be begun anew: %s",
+                                    loss_text[d->why], error->message);
+    }
+    kvm_dirty_ring_assume_locked(d);
+    if (!astray && !d->broken) {
+        __atomic_store_n(&d->lost, false, __ATOMIC_RELEASE);
+        __atomic_fetch_add(&d->stats.repaired, 1, __ATOMIC_RELAXED);
+    }
+    trace_kvm_ring_repair(astray, d->broken ? d->broken : "none");
+}
+
+bool kvm_dirty_ring_repair(KvmDirtyRing *d, GError **error)
+{
+    bool ok;
+
+    kvm_reaper_ask(&d->reaper, KVM_REAPER_REPAIR);
+    kvm_slots_lock(d->slots);
+    ok = !d->lost;
+    if (d->broken) {
+        tm_error_set(error, "%s", d->broken);
+    }
+    kvm_slots_unlock(d->slots);
+    return ok;
+}
+
+/* ---- a vCPU whose ring is full ------------------------------------------- */
+
+/*
+ * Its thread is not the one to repair: that needs all vCPUs out. The ring is
+ * stuck only if nothing was taken from it since the vCPU entered the guest: a
+ * repair takes blindly then, and must not do so from a ring that has room. No
+ * repair can come between the exit and this, as the vCPU is not at rest.
+ */
+static void be_stuck(KvmDirtyRing *d, KvmRing *ring)
+{
+    bool stuck, fresh;
+
+    kvm_slots_lock(d->slots);
+    stuck = __atomic_load_n(&ring->taken, __ATOMIC_ACQUIRE) ==
+        ring->taken_before;
+    fresh = stuck && !d->lost;
+    if (stuck) {
+        __atomic_store_n(&ring->stuck, true, __ATOMIC_RELEASE);
+        ring->astray = true;
+        kvm_dirty_ring_lose_locked(d, KVM_RING_LOSS_STUCK);
+    }
+    kvm_slots_unlock(d->slots);
+    if (fresh && d->on_lost) {
+        d->on_lost(d->opaque);
+    }
+    g_usleep(STUCK_WAIT_US);
+}
+
+bool kvm_dirty_ring_full(KvmDirtyRing *d, KvmRing *ring)
+{
+    gint64 begin_us = g_get_monotonic_time();
+    uint64_t harvested;
+
+    kvm_reaper_ask(&d->reaper, KVM_REAPER_PASS);
+    harvested = __atomic_load_n(&ring->harvested, __ATOMIC_ACQUIRE);
+    if (harvested != ring->seen) {
+        ring->seen = harvested;
+        ring->in_vain = 0;
+    } else if (++ring->in_vain >= STUCK_EXITS) {
+        be_stuck(d, ring);
+    }
+    __atomic_fetch_add(&d->stats.full_exits, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&d->stats.full_ns,
+                       (g_get_monotonic_time() - begin_us) * 1000,
+                       __ATOMIC_RELAXED);
+    return __atomic_load_n(&ring->repairs, __ATOMIC_RELAXED) <
+        HOPELESS_REPAIRS;
+}
