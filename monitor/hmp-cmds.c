@@ -117,6 +117,23 @@ void hmp_info_version(Hmp *hmp, JsonObject *args)
     }
 }
 
+static void print_dirty_ring(Hmp *hmp, const DirtyRingInfo *ring)
+{
+    hmp_printf(hmp, "dirty ring: %" PRIu32 " entries, read every %" PRIu32
+               " us\n", ring->size, ring->period);
+    hmp_printf(hmp, "dirty ring host: %s\n",
+               !ring->has_logs_every_store ? "unknown" :
+               ring->logs_every_store ? "logs every store of emulated code" :
+               "logs the first store to a page");
+    hmp_printf(hmp, "dirty ring entries: %" PRIu64 " (dropped %" PRIu64
+               ", fullest %" PRIu64 "), resets: %" PRIu64 "\n",
+               ring->entries, ring->dropped, ring->fullest, ring->resets);
+    hmp_printf(hmp, "dirty ring full: %" PRIu64 " times, %" PRIu64 " us\n",
+               ring->full_exits, ring->full_time / 1000);
+    hmp_printf(hmp, "dirty tracking lost: %" PRIu64 " times, repaired %"
+               PRIu64 "\n", ring->lost, ring->repaired);
+}
+
 void hmp_info_kvm(Hmp *hmp, JsonObject *args)
 {
     g_autoptr(GError) error = NULL;
@@ -133,6 +150,9 @@ void hmp_info_kvm(Hmp *hmp, JsonObject *args)
                    info->manual_dirty_log_protect ? "enabled" : "disabled");
         hmp_printf(hmp, "dirty log initially set: %s\n",
                    info->dirty_log_initially_set ? "enabled" : "disabled");
+    }
+    if (info->dirty_ring) {
+        print_dirty_ring(hmp, info->dirty_ring);
     }
 }
 

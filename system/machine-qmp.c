@@ -149,9 +149,30 @@ CurrentMachineParams *qmp_query_current_machine(QmpSession *session,
     return params;
 }
 
+static DirtyRingInfo *ring_info(Accel *accel)
+{
+    DirtyRingInfo *info = g_new0(DirtyRingInfo, 1);
+    AccelRingInfo now;
+
+    accel->ring_info(accel, &now);
+    info->size = accel->dirty_ring_entries;
+    info->has_logs_every_store = now.host_known;
+    info->logs_every_store = now.logs_every_store;
+    info->period = now.period_us;
+    info->entries = now.entries;
+    info->dropped = now.dropped;
+    info->resets = now.resets;
+    info->fullest = now.fullest;
+    info->full_exits = now.full_exits;
+    info->full_time = now.full_ns;
+    info->lost = now.lost;
+    info->repaired = now.repaired;
+    return info;
+}
+
 KvmInfo *qmp_query_kvm(QmpSession *session, GError **error)
 {
-    const Accel *accel = vm_of(session)->accel;
+    Accel *accel = vm_of(session)->accel;
     KvmInfo *info = g_new0(KvmInfo, 1);
 
     accel_find("kvm", &info->present);
@@ -159,6 +180,7 @@ KvmInfo *qmp_query_kvm(QmpSession *session, GError **error)
     if (info->enabled) {
         info->manual_dirty_log_protect = accel->manual_dirty_log_protect;
         info->dirty_log_initially_set = accel->initially_all_set;
+        info->dirty_ring = accel->ring_info ? ring_info(accel) : NULL;
     }
     return info;
 }

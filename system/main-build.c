@@ -283,9 +283,12 @@ bool machine_judge(Machine *m, Options *opts, GError **error)
     app->vm = vm_new();
     vm_describe(m);
     machine_watch_events(app);
-    return accel_configure(app->vm, opts->accel_choices, process_report,
-                           error) &&
-           make_migration(m, error) && rehearse_board(opts, error);
+    if (!accel_configure(app->vm, opts->accel_choices, process_report,
+                         error)) {
+        return false;
+    }
+    machine_watch_accel(app->vm->accel);
+    return make_migration(m, error) && rehearse_board(opts, error);
 }
 
 bool machine_build(Machine *m, GError **error)

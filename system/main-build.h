@@ -12,6 +12,8 @@
 #include "system/app.h"
 #include "system/opts.h"
 
+typedef struct Accel Accel; /* accel/accel-ops.h */
+
 typedef struct DisplayPng DisplayPng;   /* ui/display-png.h */
 typedef struct QtestServer QtestServer; /* system/qtest.h */
 
@@ -54,6 +56,10 @@ void machine_done(Machine *machine);
  *  migration job are told into QMP events. Context: start-up, once app->vm
  *  stands. machine_migration_observer: for migration_new(), with the App. */
 void machine_watch_events(App *app);
+
+/** machine_watch_accel() - the same for what the accelerator tells.
+ *  Context: start-up, once it is chosen. */
+void machine_watch_accel(Accel *accel);
 extern const MigrationObserver machine_migration_observer;
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "system/main-build.h"
 
+#include "accel/accel-ops.h"
 #include "qapi/qapi-events.h"
 #include "system/main-process.h"
 #include "system/runstate.h"
@@ -36,6 +37,18 @@ static void vm_told(Vm *vm, VmEvent event, void *opaque)
         qapi_event_send_shutdown(guest, cause);
         break;
     }
+}
+
+/* Once a loss; how often that is, the machine does not choose. */
+static void tracking_lost(const char *why, uint64_t count, bool repaired,
+                          const char *failure)
+{
+    qapi_event_send_dirty_tracking_lost(why, count, repaired, failure);
+}
+
+void machine_watch_accel(Accel *accel)
+{
+    accel->tracking_lost = tracking_lost;
 }
 
 void machine_watch_events(App *app)
