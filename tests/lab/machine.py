@@ -28,7 +28,8 @@ class Machine:
         self.console = os.path.join(folder, 'console.log')
         self.mark = '@@%s ' % nonce
         self.line = [
-            program, '-accel', 'tcg,thread=multi', '-cpu', 'max,la57=off',
+            program, *packages.firmware(),
+            '-accel', 'tcg,thread=multi', '-cpu', 'max,la57=off',
             '-machine', 'pc,hpet=off,vmport=off', '-smp', str(options.cpus),
             '-m', str(options.memory), '-nodefaults', '-no-user-config',
             '-display', 'none', '-no-reboot', '-kernel', packages.vmlinuz(),

@@ -191,6 +191,13 @@ class Packages:
             raise LabError("no '%s' in the packages" % path)
         return path, dict(os.environ, LD_LIBRARY_PATH=self.libraries())
 
+    def firmware(self):
+        """QEMU's options that say where its files are: it does not look for
+        them from where it is itself."""
+        share = os.path.join(self.tools, 'usr', 'share')
+        return ['-L', os.path.join(share, 'qemu'),
+                '-L', os.path.join(share, 'seabios')]
+
     def libraries(self):
         """Where the tools' libraries are, for LD_LIBRARY_PATH."""
         return ':'.join(os.path.join(self.tools, d) for d in
