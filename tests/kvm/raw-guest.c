@@ -39,9 +39,10 @@ static void set_slot(RawGuest *g, uint64_t bytes)
     g_assert_cmpint(kvm_vm(g->io, KVM_SET_USER_MEMORY_REGION, &r), ==, 0);
 }
 
-/* Code at CPL 3 may use ports below 64 as the task's bitmap says. IOPL 3 would
- * do on VMX and SVM; a KVM that runs such code straight on the CPU (kvm_pvm)
- * takes no notice of it. */
+/* Code at CPL 3 may use ports below 64 as the task's bitmap says. IOPL 3 does
+ * on hardware, and has to on QEMU's, which does not look at the bitmap of a
+ * task that is busy; a KVM that runs such code straight on the CPU (kvm_pvm)
+ * takes no notice of IOPL. */
 static void allow_ports(RawGuest *g)
 {
     uint16_t ports_at = TSS_BYTES;
@@ -159,7 +160,7 @@ RawVcpu *raw_vcpu_new(RawGuest *g, unsigned id, unsigned cpl,
     set_cpuid(v);
     set_sregs(v, cpl);
     r.rip = RAW_GPA + CODE_AT + id * CODE_STRIDE;
-    r.rflags = 2;
+    r.rflags = 2 | (cpl ? 0x3000 : 0); /* I/O at every level */
     g_assert_cmpint(kvm_vcpu(g->io, v->fd, KVM_SET_REGS, &r), ==, 0);
     return v;
 }
