@@ -173,6 +173,25 @@ static void test_pause_resume_loses_no_kick(gconstpointer cpl)
     kvm_guest_free(g);
 }
 
+/* Paused and resumed until it has come as far as HLT. */
+static void pause_when_halted(KvmGuest *g)
+{
+    gint64 limit = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
+
+    for (;;) {
+        cpus_pause_all(g->vm);
+        get_state(g);
+        if (vcpu0(g)->state->mp_state == X86_MP_HALTED) {
+            return;
+        }
+        g_assert_cmpint(g_get_monotonic_time(), <, limit);
+        cpus_resume_all(g->vm);
+        big_unlock();
+        g_usleep(500);
+        big_lock();
+    }
+}
+
 /* HLT sleeps in the kernel; a pause must get it out. */
 static void test_halted_vcpu_can_be_paused(void)
 {
@@ -187,12 +206,12 @@ static void test_halted_vcpu_can_be_paused(void)
     CODE(&c, 0xf4, 0xeb, 0xfd);             /* hlt; jmp back to it */
     run(g, &c, 0);
     kvm_guest_wait_passes(g, 1);
+    pause_when_halted(g);
     for (unsigned i = 0; i < 20; i++) {
-        cpus_pause_all(g->vm);
         cpus_resume_all(g->vm);
         g_usleep(500);
+        cpus_pause_all(g->vm);
     }
-    cpus_pause_all(g->vm);
     get_state(g);
     g_assert_cmpuint(vcpu0(g)->state->mp_state, ==, X86_MP_HALTED);
     g_assert_true(vcpu0(g)->state->halted);
