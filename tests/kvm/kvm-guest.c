@@ -205,6 +205,7 @@ void kvm_guest_enter(KvmGuest *g, unsigned index, unsigned cpl)
     s->mp_state = X86_MP_RUNNABLE;
     s->rip = GUEST_CODE + index * CODE_STRIDE;
     s->regs[X86_RSP] = 0x80000 - index * 0x1000;
+    /* And the task that the reset leaves has its bitmap of ports in zeros. */
     s->rflags = X86_FLAGS_ONE | (cpl ? X86_FLAGS_IOPL : 0);
     accel_kvm_ops.set_state(vcpu, &error);
     g_assert_no_error(error);
