@@ -112,10 +112,10 @@ void kvm_dirty_ring_repair_locked(KvmDirtyRing *d)
                                     loss_text[d->why], error->message);
     }
     kvm_dirty_ring_assume_locked(d);
-    if (!astray && !d->broken) {
-        __atomic_store_n(&d->lost, false, __ATOMIC_RELEASE);
+    if (d->lost && !astray && !d->broken) {
         __atomic_fetch_add(&d->stats.repaired, 1, __ATOMIC_RELAXED);
     }
+    __atomic_store_n(&d->lost, astray || d->broken, __ATOMIC_RELEASE);
     trace_kvm_ring_repair(astray, d->broken ? d->broken : "none");
 }
 

@@ -5,6 +5,7 @@
 #include "kvm-rig.h"
 
 #include <linux/kvm.h>
+#include <sys/mman.h>
 
 #include "system/big-lock.h"
 #include "system/dirty-sync.h"
@@ -14,23 +15,17 @@ const char *const rig_mode_names[RIG_MODES] = {
     "legacy", "manual", "initially-set",
 };
 
-KvmRig *kvm_rig_new(RigMode mode, const KvmDirtyOps *dirty)
+static KvmRig *rig_new(KvmLogMode log, const KvmDirtyOps *dirty)
 {
     KvmRig *rig = g_new0(KvmRig, 1);
-    KvmLogMode log = {
-        .manual = mode != RIG_LEGACY,
-        .initially_set = mode == RIG_INITIALLY_SET,
-    };
     g_autoptr(GError) error = NULL;
 
     big_lock();
     rig->model = kvm_model_new(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
                                KVM_DIRTY_LOG_INITIALLY_SET);
+    rig->model->offer_ring = true;
     ram_list_init(&rig->ram);
     rig->map = memory_map_new(&rig->ram);
-    if (!dirty) {
-        dirty = log.manual ? &kvm_dirty_log_manual_ops : &kvm_dirty_log_ops;
-    }
     kvm_slots_init(&rig->slots, &rig->model->io, dirty, log, KVM_MODEL_SLOTS,
                    true);
     g_assert_true(dirty->enable(&rig->slots, &error));
@@ -39,9 +34,54 @@ KvmRig *kvm_rig_new(RigMode mode, const KvmDirtyOps *dirty)
     return rig;
 }
 
+KvmRig *kvm_rig_new(RigMode mode, const KvmDirtyOps *dirty)
+{
+    KvmLogMode log = {
+        .manual = mode != RIG_LEGACY,
+        .initially_set = mode == RIG_INITIALLY_SET,
+    };
+
+    return rig_new(log, dirty ? dirty : log.manual ?
+                   &kvm_dirty_log_manual_ops : &kvm_dirty_log_ops);
+}
+
+static void add_ring(KvmRig *rig, unsigned i, uint32_t entries)
+{
+    int fd = kvm_vm(rig->slots.io, KVM_CREATE_VCPU, KVM_ARG(i));
+
+    g_assert_cmpint(fd, >=, 0);
+    rig->rings[i].entries =
+        rig->slots.io->ops->mmap(rig->slots.io, fd, KVM_DIRTY_LOG_PAGE_OFFSET,
+                                 entries * sizeof(struct kvm_dirty_gfn));
+    g_assert_nonnull(rig->rings[i].entries);
+    rig->rings[i].ring = kvm_dirty_ring_add(rig->slots.ring,
+                                            rig->rings[i].entries,
+                                            rig->rings[i].by_client);
+}
+
+KvmRig *kvm_rig_new_ring(uint32_t entries, unsigned vcpus)
+{
+    KvmLogMode log = {
+        .ring_entries = entries, .ring_capability = KVM_CAP_DIRTY_LOG_RING,
+    };
+    KvmRig *rig = rig_new(log, &kvm_dirty_ring_ops);
+
+    g_assert_cmpuint(vcpus, <=, RIG_RINGS);
+    for (rig->n_rings = 0; rig->n_rings < vcpus; rig->n_rings++) {
+        add_ring(rig, rig->n_rings, entries);
+    }
+    return rig;
+}
+
 void kvm_rig_free(KvmRig *rig)
 {
+    for (unsigned i = 0; i < rig->n_rings; i++) {
+        kvm_dirty_ring_del(rig->slots.ring, rig->rings[i].ring);
+        munmap(rig->rings[i].entries, rig->slots.mode.ring_entries *
+               sizeof(struct kvm_dirty_gfn));
+    }
     memory_listener_unregister(&rig->slots.listener);
+    kvm_dirty_ring_free(rig->slots.ring);
     kvm_slots_done(&rig->slots);
     memory_map_free(rig->map);
     ram_list_done(&rig->ram);

@@ -5,7 +5,7 @@
 #ifndef TESTS_KVM_RIG_H
 #define TESTS_KVM_RIG_H
 
-#include "accel/kvm/kvm-slots.h"
+#include "accel/kvm/kvm-dirty-ring.h"
 #include "kvm-model.h"
 #include "system/memory-map.h"
 
@@ -16,6 +16,8 @@ typedef enum RigMode {
     RIG_MODES,
 } RigMode;
 
+#define RIG_RINGS 2
+
 extern const char *const rig_mode_names[RIG_MODES];
 
 typedef struct KvmRig {
@@ -23,10 +25,19 @@ typedef struct KvmRig {
     RAMList ram;
     MemoryMap *map;
     KvmSlots slots;
+    unsigned n_rings;        /* vCPUs of kvm_rig_new_ring() */
+    struct {
+        struct kvm_dirty_gfn *entries;
+        KvmRing *ring;
+        uint64_t by_client[DIRTY_CLIENT_MAX];
+    } rings[RIG_RINGS];
 } KvmRig;
 
 /** kvm_rig_new() - without memory; @dirty NULL: what the mode uses */
 KvmRig *kvm_rig_new(RigMode mode, const KvmDirtyOps *dirty);
+
+/** kvm_rig_new_ring() - with dirty rings of @entries, for @vcpus vCPUs */
+KvmRig *kvm_rig_new_ring(uint32_t entries, unsigned vcpus);
 void kvm_rig_free(KvmRig *rig);
 
 /** kvm_rig_add() - a block of @npages, of which all from page @skip on are
