@@ -23,7 +23,10 @@ static const OptRow rows[] = {
       "an accelerator; repeated, in order of preference; 'help'\n"
       "lists them (default: kvm, then tcg)\n"
       "kvm: manual-dirty-log-protect=on|off|auto (default: auto),\n"
-      "dirty-log-initially-set=on|off|auto (default: auto)",
+      "dirty-log-initially-set=on|off|auto (default: auto),\n"
+      "dirty-ring-size=N (entries of each vCPU's ring, a power of two;\n"
+      "default: 0, the dirty log), x-dirty-ring-delay=US (the ring is\n"
+      "read too late by so much, for tests)",
       OPT_KEYVALS, AT(accels), "accel" },
     { "cpu", "MODEL[,+FEATURE][,-FEATURE][,FEATURE=on|off]"
       "[,PROPERTY=VALUE...]",
