@@ -10,39 +10,19 @@
 #include <linux/kvm.h>
 #include <string.h>
 
-#include "dirty-log.h"
+#include "dirty-log-raw.h"
 #include "util/bitmap.h"
-
-typedef struct RawSlot {
-    uint32_t id;
-    uint64_t first, npages;   /* in pages of guest memory */
-    uint64_t *cache, *told, *scratch;
-    uint64_t *other_user;     /* DL_PRIVATE_COPY: its own copy of a GET */
-} RawSlot;
-
-typedef struct RawTracker {
-    RawSlot *slots;
-    unsigned n;
-    uint64_t *marks;          /* the VMM's own writes; atomic */
-    bool logging;
-    uint64_t fetches;
-} RawTracker;
 
 static bool is_manual(const DlTracker *t)
 {
     return t->config->mode != DL_DIRTY_LOG;
 }
 
-static void enable(DlTracker *t)
+void raw_enable(DlTracker *t, uint32_t cap, uint64_t arg)
 {
-    struct kvm_enable_cap cap = {
-        .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
-        .args = { t->config->mode == DL_CLEAR_LOG_SET ? 3 : 1 },
-    };
+    struct kvm_enable_cap c = { .cap = cap, .args = { arg } };
 
-    if (is_manual(t)) {
-        g_assert_cmpint(kvm_vm(t->m->io, KVM_ENABLE_CAP, &cap), ==, 0);
-    }
+    g_assert_cmpint(kvm_vm(t->m->io, KVM_ENABLE_CAP, &c), ==, 0);
 }
 
 static void set_slot(DlTracker *t, const RawSlot *s, uint64_t npages,
@@ -59,7 +39,7 @@ static void set_slot(DlTracker *t, const RawSlot *s, uint64_t npages,
 }
 
 /* Slots of unequal sizes, none of them a round number but by accident. */
-static void raw_map(DlTracker *t)
+void raw_map(DlTracker *t)
 {
     RawTracker *r = g_new0(RawTracker, 1);
     uint64_t npages = t->config->npages;
@@ -67,34 +47,47 @@ static void raw_map(DlTracker *t)
     t->opaque = r;
     r->n = MIN(t->config->slots, npages);
     r->slots = g_new0(RawSlot, r->n);
-    r->marks = bitmap_try_new(npages, NULL);
+    r->told = bitmap_try_new(npages, NULL);
     t->slots_used = r->n;
-    enable(t);
     for (unsigned i = 0; i < r->n; i++) {
         RawSlot *s = &r->slots[i];
 
-        s->id = i * 3;
+        s->id = i * DL_SLOT_STRIDE;
         s->first = npages * i / r->n;
         s->npages = npages * (i + 1) / r->n - s->first;
         s->cache = bitmap_try_new(s->npages, NULL);
-        s->told = bitmap_try_new(s->npages, NULL);
         s->scratch = bitmap_try_new(s->npages, NULL);
         s->other_user = bitmap_try_new(s->npages, NULL);
         set_slot(t, s, s->npages, false);
     }
 }
 
-static void raw_start(DlTracker *t)
+void raw_log(DlTracker *t, bool on)
 {
     RawTracker *r = t->opaque;
 
     for (unsigned i = 0; i < r->n; i++) {
-        set_slot(t, &r->slots[i], r->slots[i].npages, true);
-        if (t->config->mutant == DL_PRESET) {
-            bitmap_set(r->slots[i].cache, 0, r->slots[i].npages);
-        }
+        set_slot(t, &r->slots[i], r->slots[i].npages, on);
     }
-    r->logging = true;
+}
+
+static void log_map(DlTracker *t)
+{
+    if (is_manual(t)) {
+        raw_enable(t, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+                   t->config->mode == DL_CLEAR_LOG_SET ? 3 : 1);
+    }
+    raw_map(t);
+}
+
+static void log_start(DlTracker *t)
+{
+    RawTracker *r = t->opaque;
+
+    raw_log(t, true);
+    for (unsigned i = 0; i < r->n && t->config->mutant == DL_PRESET; i++) {
+        bitmap_set(r->slots[i].cache, 0, r->slots[i].npages);
+    }
 }
 
 static void raw_get(DlTracker *t, RawSlot *s, uint64_t *words)
@@ -130,6 +123,8 @@ static void check_cache(DlTracker *t, RawSlot *s)
 
 static void fetch_slot(DlTracker *t, RawSlot *s, bool drop)
 {
+    RawTracker *r = t->opaque;
+
     if (is_manual(t)) {
         check_cache(t, s);
         if (t->config->mutant == DL_PRIVATE_COPY) {
@@ -139,11 +134,11 @@ static void fetch_slot(DlTracker *t, RawSlot *s, bool drop)
     raw_get(t, s, s->cache);
     bitmap_copy(s->other_user, s->cache, s->npages);
     if (!drop) {
-        bitmap_or_into(s->told, s->cache, s->npages);
+        bitmap_or_into_atomic(r->told, s->first, s->cache, s->npages);
     }
 }
 
-static void raw_fetch(DlTracker *t)
+static void log_fetch(DlTracker *t)
 {
     RawTracker *r = t->opaque;
     bool drop = t->config->mutant == DL_GET_NOT_MERGED && ++r->fetches % 2;
@@ -178,7 +173,7 @@ static void clear_slot(DlTracker *t, RawSlot *s, uint64_t first, uint64_t n)
     }
 }
 
-static void raw_clear(DlTracker *t, uint64_t first, uint64_t n)
+static void log_clear(DlTracker *t, uint64_t first, uint64_t n)
 {
     RawTracker *r = t->opaque;
 
@@ -193,76 +188,55 @@ static void raw_clear(DlTracker *t, uint64_t first, uint64_t n)
     }
 }
 
-static void raw_take(DlTracker *t, uint64_t first, uint64_t n, uint64_t *words)
+void raw_take(DlTracker *t, uint64_t first, uint64_t n, uint64_t *words)
 {
     RawTracker *r = t->opaque;
 
     memset(words, 0, bitmap_bytes(n));
-    for (unsigned i = 0; i < r->n; i++) {
-        RawSlot *s = &r->slots[i];
-        uint64_t begin = MAX(first, s->first);
-        uint64_t end = MIN(first + n, s->first + s->npages);
-
-        for (uint64_t p = begin; p < end; p++) {
-            if (bitmap_test_bit(s->told, p - s->first)) {
-                bitmap_clear_bit(s->told, p - s->first);
-                bitmap_set_bit(words, p - first);
-            }
-        }
-    }
-    for (uint64_t p = first; p < first + n; p++) {
-        uint64_t bit = UINT64_C(1) << p % 64;
-
-        if (__atomic_fetch_and(&r->marks[p / 64], ~bit, __ATOMIC_ACQ_REL) &
-            bit) {
-            bitmap_set_bit(words, p - first);
+    for (uint64_t i = 0; i < n; i++) {
+        if (bitmap_test_and_clear_atomic(r->told, first + i)) {
+            bitmap_set_bit(words, i);
         }
     }
 }
 
-static void raw_write(DlTracker *t, uint64_t page, uint64_t value)
+void raw_write(DlTracker *t, uint64_t page, uint64_t value)
 {
     RawTracker *r = t->opaque;
     uint8_t *at = t->m->memory + page * DL_PAGE + DL_DEVICE_AT;
 
     __atomic_store_n((uint64_t *)at, value, __ATOMIC_RELAXED);
-    __atomic_fetch_or(&r->marks[page / 64], UINT64_C(1) << page % 64,
-                      __ATOMIC_ACQ_REL);
+    bitmap_test_and_set_atomic(r->told, page);
 }
 
-static void raw_stop(DlTracker *t)
+static void log_stop(DlTracker *t)
 {
-    RawTracker *r = t->opaque;
-
-    for (unsigned i = 0; i < r->n; i++) {
-        set_slot(t, &r->slots[i], r->slots[i].npages, false);
-    }
+    raw_log(t, false);
 }
 
-static void raw_unmap(DlTracker *t)
+void raw_unmap(DlTracker *t)
 {
     RawTracker *r = t->opaque;
 
     for (unsigned i = 0; i < r->n; i++) {
         set_slot(t, &r->slots[i], 0, false);
         g_free(r->slots[i].cache);
-        g_free(r->slots[i].told);
         g_free(r->slots[i].scratch);
         g_free(r->slots[i].other_user);
     }
     g_free(r->slots);
-    g_free(r->marks);
+    g_free(r->told);
     g_free(r);
 }
 
 const DlTrackerOps dl_tracker_raw = {
     .name = "raw",
-    .map = raw_map,
-    .start = raw_start,
-    .fetch = raw_fetch,
-    .clear = raw_clear,
+    .map = log_map,
+    .start = log_start,
+    .fetch = log_fetch,
+    .clear = log_clear,
     .take = raw_take,
     .write = raw_write,
-    .stop = raw_stop,
+    .stop = log_stop,
     .unmap = raw_unmap,
 };
