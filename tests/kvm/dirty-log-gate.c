@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sync points of guests that are threads: after every DL_STORES stores, and
+ * Sync points of guests that are threads: after so many stores, and
  * nowhere else, a guest can be parked, so none is ever stopped between the
  * fault that marks a page and its store. A guest that has done what is wanted
  * in this iteration waits for the next, or all pages would be dirty always.

@@ -3,6 +3,7 @@
  * Guests on /dev/kvm, straight on its interface. A vCPU loads the iteration
  * from its control page before each store and leaves by OUT at sync points.
  */
+#include <string.h>
 #include <unistd.h>
 
 #include "accel/kvm/kvm-vm.h"
@@ -25,6 +26,8 @@ typedef struct KvmThread {
  * makes a value different, rdx random number, r8 and r9 its factor and
  * summand, r10 number of pages, r11 address of the first.
  */
+#define STORES_AT 29          /* where in the code their number stands */
+
 static const uint8_t guest_code[] = {
     /* touch: */
     0x48, 0x8b, 0x45, 0x00,                     /* mov rax,[rbp] */
@@ -36,7 +39,7 @@ static const uint8_t guest_code[] = {
     0x72, 0xe6,                                 /* jb touch */
     0xe6, RAW_PORT,                             /* out RAW_PORT,al */
     /* again: */
-    0xbb, DL_STORES, 0x00, 0x00, 0x00,          /* mov ebx,DL_STORES */
+    0xbb, 0x00, 0x00, 0x00, 0x00,               /* mov ebx,STORES */
     /* store: */
     0x49, 0x0f, 0xaf, 0xd0,                     /* imul rdx,r8 */
     0x4c, 0x01, 0xca,                           /* add rdx,r9 */
@@ -94,21 +97,37 @@ static RawVcpu *new_vcpu(DlMachine *m, unsigned id)
         .r11 = c->offset,
     };
 
-    return raw_vcpu_new(km->g, id, c->cpl, guest_code, sizeof(guest_code),
-                        &regs);
+    uint8_t code[sizeof(guest_code)];
+    uint32_t stores = c->stores;
+
+    memcpy(code, guest_code, sizeof(code));
+    g_assert_cmphex(code[STORES_AT - 1], ==, 0xbb);
+    memcpy(code + STORES_AT, &stores, sizeof(stores));
+    return raw_vcpu_new(km->g, id, c->cpl, code, sizeof(code), &regs);
+}
+
+/* To the next sync point, or to where there is no getting further. */
+static int run_to_sync(DlMachine *m, unsigned id)
+{
+    KvmMachine *km = m->opaque;
+    int reason;
+
+    do {
+        reason = raw_vcpu_run(km->vcpus[id]);
+    } while (reason == KVM_EXIT_DIRTY_RING_FULL && dl_vcpu_full(m, id));
+    return reason;
 }
 
 static gpointer run_vcpu(gpointer opaque)
 {
     g_autofree KvmThread *t = opaque;
     DlMachine *m = t->m;
-    KvmMachine *km = m->opaque;
     bool go_on = true;
 
     while (go_on) {
-        int reason = raw_vcpu_run(km->vcpus[t->id]);
+        int reason = run_to_sync(m, t->id);
 
-        if (reason != KVM_EXIT_IO) {
+        if (reason != KVM_EXIT_IO && reason != KVM_EXIT_DIRTY_RING_FULL) {
             g_mutex_lock(&m->gate.lock);
             dl_fail(&m->failure, "vCPU %u: exit %d", t->id, reason);
             g_mutex_unlock(&m->gate.lock);
@@ -124,6 +143,7 @@ static void kvm_start(DlMachine *m)
 
     for (unsigned i = 0; i < m->config->vcpus; i++) {
         km->vcpus[i] = new_vcpu(m, i);
+        m->vcpu_fds[i] = km->vcpus[i]->fd;
     }
     for (unsigned i = 0; i < m->config->vcpus; i++) {
         KvmThread *t = g_new0(KvmThread, 1);

@@ -6,6 +6,7 @@
  */
 #include <linux/kvm.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "dirty-log.h"
 #include "tests/unit/kvm-model.h"
@@ -26,6 +27,7 @@ typedef struct ModelMachine {
     KvmModel *model;
     uint64_t iteration;
     bool parked;
+    bool has_vcpus;
     ModelVcpu vcpus[DL_MAX_VCPUS];
 } ModelMachine;
 
@@ -36,6 +38,11 @@ static const char *model_open(DlMachine *m)
     mm->model = kvm_model_new(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
                               KVM_DIRTY_LOG_INITIALLY_SET);
     mm->model->bug = m->config->model_bug;
+    mm->model->offer_ring = true;
+    mm->model->unchecked = m->config->mutant == DL_RING_SET; /* it says so */
+    if (m->config->model_init) {
+        m->config->model_init(mm->model);
+    }
     m->io = &mm->model->io;
     m->max_slots = KVM_MODEL_SLOTS;
     m->manual_offered = 3;
@@ -48,6 +55,9 @@ static void model_close(DlMachine *m)
 {
     ModelMachine *mm = m->opaque;
 
+    for (unsigned i = 0; i < m->config->vcpus && mm->has_vcpus; i++) {
+        close(m->vcpu_fds[i]);
+    }
     kvm_model_free(mm->model);
     g_free(mm);
 }
@@ -73,12 +83,18 @@ static uint64_t gpa_of(const ModelVcpu *v)
     return v->m->config->offset + v->page * DL_PAGE;
 }
 
-static void write_page(ModelVcpu *v)
+/* Returns: false if it will not be made any more. */
+static bool write_page(ModelVcpu *v)
 {
     ModelMachine *mm = v->m->opaque;
+    KvmModelStore r;
 
     load(v);
-    g_assert_true(kvm_model_vcpu_write(mm->model, v->id, gpa_of(v), v->value));
+    do {
+        r = kvm_model_vcpu_try(mm->model, v->id, gpa_of(v), v->value);
+    } while (r == KVM_MODEL_FULL && dl_vcpu_full(v->m, v->id));
+    g_assert_cmpint(r, !=, KVM_MODEL_EXIT);
+    return r == KVM_MODEL_STORED;
 }
 
 static void init_vcpus(DlMachine *m)
@@ -89,7 +105,10 @@ static void init_vcpus(DlMachine *m)
         mm->vcpus[i] = (ModelVcpu) {
             .m = m, .id = i, .random = g_rand_int(m->rand),
         };
+        m->vcpu_fds[i] = kvm_vm(m->io, KVM_CREATE_VCPU, KVM_ARG(i));
+        g_assert_cmpint(m->vcpu_fds[i], >=, 0);
     }
+    mm->has_vcpus = true;
 }
 
 static void touch(ModelVcpu *v)
@@ -101,6 +120,13 @@ static void touch(ModelVcpu *v)
 
 /* ---- threads ------------------------------------------------------------- */
 
+/* A sync point is an exit, as OUT is. */
+static bool exit_to_gate(ModelVcpu *v)
+{
+    kvm_model_kick(((ModelMachine *)v->m->opaque)->model, v->id);
+    return dl_gate_sync(&v->m->gate, v->id);
+}
+
 static gpointer run_vcpu(gpointer opaque)
 {
     ModelVcpu *v = opaque;
@@ -108,10 +134,12 @@ static gpointer run_vcpu(gpointer opaque)
     if (v->id == 0) {
         touch(v);
     }
-    while (dl_gate_sync(&v->m->gate, v->id)) {
-        for (unsigned i = 0; i < DL_STORES; i++) {
+    while (exit_to_gate(v)) {
+        bool go_on = true;
+
+        for (unsigned i = 0; i < v->m->config->stores && go_on; i++) {
             pick_page(v);
-            write_page(v);
+            go_on = write_page(v);
         }
     }
     return NULL;
@@ -167,33 +195,40 @@ const DlMachineOps dl_machine_model = {
 static void stored(ModelVcpu *v)
 {
     v->pc = PC_LOAD;
-    if (++v->stores % DL_STORES == 0) {
+    if (++v->stores % v->m->config->stores == 0) {
+        kvm_model_kick(((ModelMachine *)v->m->opaque)->model, v->id);
         __atomic_fetch_add(&v->m->gate.syncs[v->id], 1, __ATOMIC_SEQ_CST);
     }
 }
 
 static bool at_sync(const ModelVcpu *v)
 {
-    return v->pc == PC_LOAD && v->stores % DL_STORES == 0;
+    return v->pc == PC_LOAD && v->stores % v->m->config->stores == 0;
 }
 
-static void step(ModelVcpu *v)
+/* Returns: false if its ring is full. */
+static bool step(ModelVcpu *v)
 {
-    ModelMachine *mm = v->m->opaque;
+    KvmModel *model = ((ModelMachine *)v->m->opaque)->model;
 
+    if (!model->vcpus[v->id].in_guest &&
+        kvm_model_vcpu_enter(model, v->id)) {
+        return false;
+    }
     if (v->pc == PC_LOAD) {
         pick_page(v);
         load(v);
         v->pc = PC_STORE;
     } else if (v->pc == PC_FAULT) {
-        kvm_model_fault(mm->model, v->id, gpa_of(v));
+        kvm_model_fault(model, v->id, gpa_of(v));
         v->pc = PC_STORE;
-    } else if (kvm_model_store(mm->model, v->id, gpa_of(v), v->value) ==
+    } else if (kvm_model_store(model, v->id, gpa_of(v), v->value) ==
                KVM_MODEL_FAULT) {
         v->pc = PC_FAULT;
     } else {
         stored(v);
     }
+    return true;
 }
 
 static void random_step(DlMachine *m)
@@ -203,7 +238,7 @@ static void random_step(DlMachine *m)
 
     if (!mm->parked &&
         !(at_sync(v) && dl_gate_syncs(&m->gate, v->id) >= m->gate.allowed)) {
-        step(v);
+        m->full_exits += !step(v);
     }
 }
 
@@ -232,8 +267,8 @@ static void stepped_park(DlMachine *m)
     ModelMachine *mm = m->opaque;
 
     for (unsigned i = 0; i < m->config->vcpus; i++) {
-        while (!at_sync(&mm->vcpus[i])) {
-            step(&mm->vcpus[i]);
+        while (!at_sync(&mm->vcpus[i]) &&
+               (step(&mm->vcpus[i]) || dl_vcpu_full(m, i))) {
         }
     }
     mm->parked = true;

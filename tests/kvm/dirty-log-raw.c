@@ -229,6 +229,11 @@ void raw_unmap(DlTracker *t)
     g_free(r);
 }
 
+const DlTrackerOps *dl_raw_tracker(DlMode mode)
+{
+    return mode == DL_DIRTY_RING ? &dl_tracker_ring : &dl_tracker_raw;
+}
+
 const DlTrackerOps dl_tracker_raw = {
     .name = "raw",
     .map = log_map,

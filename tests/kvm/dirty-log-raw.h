@@ -22,6 +22,7 @@ typedef struct RawTracker {
     unsigned n;
     uint64_t *told;           /* pages to be taken; atomic */
     uint64_t fetches;
+    struct RawRings *rings;   /* of dirty-log-ring.c */
 } RawTracker;
 
 /** raw_enable() - a capability of the VM */

@@ -4,9 +4,12 @@
  */
 #include "dirty-log.h"
 
+#include <linux/kvm.h>
 #include <linux/mman.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "signal-storm.h"
 
 #define HUGE_PAGE (UINT64_C(2) << 20)
 
@@ -51,6 +54,26 @@ static void unmap_memory(DlMachine *m, DlTracker *t)
     }
 }
 
+/* Rings have to leave room for what hardware holds back; whether this size
+ * does, a VM that is tried says. */
+static bool ring_fits(const DlConfig *c)
+{
+    struct kvm_enable_cap cap = {
+        .cap = KVM_CAP_DIRTY_LOG_RING,
+        .args = { c->ring_entries * sizeof(struct kvm_dirty_gfn) },
+    };
+    DlMachine trial = { .config = c };
+    bool fits = false;
+
+    dl_gate_init(&trial.gate);
+    if (!c->machine->open(&trial)) {
+        fits = kvm_vm(trial.io, KVM_ENABLE_CAP, &cap) == 0;
+        c->machine->close(&trial);
+    }
+    dl_gate_done(&trial.gate);
+    return fits;
+}
+
 static const char *open_machine(DlMachine *m, DlTracker *t)
 {
     const DlConfig *c = m->config;
@@ -62,6 +85,8 @@ static const char *open_machine(DlMachine *m, DlTracker *t)
     if ((c->mode == DL_CLEAR_LOG && !(m->manual_offered & 1)) ||
         (c->mode == DL_CLEAR_LOG_SET && m->manual_offered != 3)) {
         skip = "this kernel has no such mode";
+    } else if (c->mode == DL_DIRTY_RING && !ring_fits(c)) {
+        skip = "this kernel has no such rings";
     }
     skip = skip ? skip : map_memory(m, t);
     if (skip) {
@@ -74,6 +99,7 @@ static void free_both(DlMachine *m, DlTracker *t)
 {
     g_free(m->failure);
     g_free(t->failure);
+    g_free(t->noticed);
     dl_gate_done(&m->gate);
     g_rand_free(m->rand);
 }
@@ -91,6 +117,7 @@ const char *dl_set_up(DlMachine *m, DlTracker *t, const DlConfig *c)
         free_both(m, t);
     } else {
         c->tracker->map(t);
+        signal_storm_start(c->storm_us);
     }
     return skip;
 }
@@ -99,6 +126,7 @@ void dl_tear_down(DlMachine *m, DlTracker *t)
 {
     const DlConfig *c = m->config;
 
+    signal_storm_stop();
     c->tracker->stop(t);
     c->tracker->unmap(t);
     c->machine->close(m);
@@ -116,6 +144,26 @@ void dl_take_failures(DlMachine *m, const DlTracker *t, char **failure)
     if (t->failure) {
         dl_fail(failure, "%s", t->failure);
     }
+}
+
+bool dl_has_noticed(DlMachine *m, const DlTracker *t, char **ret)
+{
+    bool has;
+
+    g_mutex_lock(&m->gate.lock);
+    has = t->noticed;
+    if (has && ret) {
+        g_free(*ret);
+        *ret = g_strdup(t->noticed);
+    }
+    g_mutex_unlock(&m->gate.lock);
+    return has;
+}
+
+bool dl_vcpu_full(DlMachine *m, unsigned vcpu)
+{
+    __atomic_fetch_add(&m->full_exits, 1, __ATOMIC_RELAXED);
+    return m->hooks.full && m->hooks.full(m->hooks.opaque, vcpu);
 }
 
 void dl_add_case(const void *config, size_t size, GTestDataFunc run,

@@ -5,7 +5,8 @@
  * have time for. "dirty-log-test --help" lists its options.
  *
  * Exit status: 0 nothing is lost; 1 something is, and the last line says what;
- * 2 bad options; 77 this machine cannot run it.
+ * 2 bad options; 3 the kernel lost entries of a ring, and that was noticed; 77
+ * this machine cannot run it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +23,14 @@ typedef struct Options {
     gboolean kvm, model, stepped;
     char *mode, *via, *backing, *mutant;
     gint64 offset, pages, memory, seed;
-    int iterations, interval, vcpus, slots, cpl, syncs;
+    int iterations, interval, vcpus, slots, cpl, syncs, stores, entries, period,
+        storm;
 } Options;
 
 static Options o = {
     .offset = 1 << 30, .seed = -1, .iterations = 32, .interval = 10,
-    .vcpus = 2, .slots = 3, .syncs = 3,
+    .vcpus = 2, .slots = 3, .syncs = 3, .stores = DL_STORES,
+    .entries = 1024, .period = 500,
 };
 
 static const GOptionEntry entries[] = {
@@ -38,7 +41,8 @@ static const GOptionEntry entries[] = {
     { "stepped", 0, 0, G_OPTION_ARG_NONE, &o.stepped,
       "guests on the kernel model, step by step: a seed says all", NULL },
     { "mode", 'M', 0, G_OPTION_ARG_STRING, &o.mode,
-      "dirty-log, clear-log or clear-log-set (default: each)", "MODE" },
+      "dirty-log, clear-log, clear-log-set or dirty-ring (default: each)",
+      "MODE" },
     { "via", 0, 0, G_OPTION_ARG_STRING, &o.via,
       "raw ioctls (default) or the product's engine", "raw|engine" },
     { "iterations", 'i', 0, G_OPTION_ARG_INT, &o.iterations, "default 32",
@@ -58,7 +62,16 @@ static const GOptionEntry entries[] = {
     { "cpl", 0, 0, G_OPTION_ARG_INT, &o.cpl,
       "privilege level of guests on /dev/kvm, default 0", "0|3" },
     { "syncs", 0, 0, G_OPTION_ARG_INT, &o.syncs,
-      "least work of a vCPU in an iteration, in 64 stores, default 3", "N" },
+      "least work of a vCPU in an iteration, in sync points, default 3", "N" },
+    { "stores", 0, 0, G_OPTION_ARG_INT, &o.stores,
+      "stores between two sync points, default 64", "N" },
+    { "ring-entries", 'c', 0, G_OPTION_ARG_INT, &o.entries,
+      "size of each vCPU's ring, a power of two, 256 to 65536; default 1024",
+      "N" },
+    { "period", 0, 0, G_OPTION_ARG_INT, &o.period,
+      "rings are collected each so many us, default 500", "US" },
+    { "storm", 0, 0, G_OPTION_ARG_INT, &o.storm,
+      "a signal to every thread each so many us", "US" },
     { "seed", 's', 0, G_OPTION_ARG_INT64, &o.seed, "default: at random", "N" },
     { "mutant", 0, 0, G_OPTION_ARG_STRING, &o.mutant,
       "make a known mistake, which must be noticed", "NAME" },
@@ -98,6 +111,26 @@ static void check_range(const char *what, gint64 value, gint64 least,
     }
 }
 
+/* A mutant is of the log, of rings, or (what comes too late) of both.
+ * Returns: NULL, or why that cannot be. */
+static const char *unfit(const DlConfig *c)
+{
+    bool ring = c->mode == DL_DIRTY_RING, late = c->mutant == DL_LATE_STOP;
+
+    if (c->tracker == &dl_tracker_engine) {
+        return ring ? "the engine has no mode 'dirty-ring'" :
+            c->mutant != DL_RIGHT && !late &&
+            c->mutant != DL_CLEAR_AFTER_READ ?
+            "the engine does not make such a mistake" : NULL;
+    }
+    if (c->mutant == DL_RIGHT || late) {
+        return NULL;
+    }
+    return c->mutant < DL_RING_MUTANTS ?
+        (ring ? "rings know no such mistake" : NULL) :
+        (ring ? NULL : "only rings know such a mistake");
+}
+
 static void check_options(const DlConfig *c)
 {
     uint64_t bytes = c->npages * DL_PAGE;
@@ -115,9 +148,8 @@ static void check_options(const DlConfig *c)
         usage("the memory covers 0x%" G_GINT64_MODIFIER "x, where the guests' "
               "code is", RAW_GPA);
     }
-    if (c->mutant && c->tracker == &dl_tracker_engine &&
-        c->mutant != DL_CLEAR_AFTER_READ && c->mutant != DL_LATE_STOP) {
-        usage("the engine cannot be made to '%s'", o.mutant);
+    if (o.entries & (o.entries - 1)) {
+        usage("--ring-entries %d is not a power of two", o.entries);
     }
 }
 
@@ -132,7 +164,11 @@ static DlConfig make_config(void)
     check_range("--memory", o.memory, 0, MAX_MEMORY_MIB);
     check_range("--pages", o.pages, 0, MAX_MEMORY_MIB * MIB_PAGES);
     check_range("--syncs", o.syncs, 1, 1000000);
+    check_range("--stores", o.stores, 1, 1000000);
     check_range("--offset", o.offset, 0, MAX_GPA);
+    check_range("--ring-entries", o.entries, 256, 65536);
+    check_range("--period", o.period, 1, 1000000);
+    check_range("--storm", o.storm, 0, 900000);
     check_range("--seed", o.seed, -1, G_MAXUINT32);
     c.npages = o.pages ? o.pages : (o.memory ? o.memory : 8) * MIB_PAGES +
         ODD_TAIL;
@@ -150,17 +186,34 @@ static DlConfig make_config(void)
     c.slots = o.slots;
     c.cpl = o.cpl;
     c.syncs = o.syncs;
+    c.stores = o.stores;
     c.offset = o.offset;
+    c.ring_entries = o.entries;
+    c.period_us = o.period;
+    c.storm_us = o.storm;
     check_options(&c);
     return c;
 }
 
+static void print_ring(const DlConfig *c, const DlStats *s)
+{
+    if (c->mode == DL_DIRTY_RING) {
+        g_print("    ring_entries=%u passes=%" G_GUINT64_FORMAT " entries=%"
+                G_GUINT64_FORMAT " full_exits=%" G_GUINT64_FORMAT
+                " repairs=%" G_GUINT64_FORMAT "\n", c->ring_entries,
+                s->passes, s->entries, s->full_exits, s->repairs);
+    }
+}
+
 /* Returns: exit status. */
-static int run(const DlConfig *c)
+static int run(DlConfig *c)
 {
     DlStats s;
     int status = 0;
 
+    if (c->tracker != &dl_tracker_engine) {
+        c->tracker = dl_raw_tracker(c->mode);
+    }
     dl_run(c, &s);
     g_print("%s %s %s: seed=%u vcpus=%u pages=%" G_GUINT64_FORMAT " slots=%u "
             "backing=%s cpl=%u\n", c->machine->name, c->tracker->name,
@@ -176,6 +229,11 @@ static int run(const DlConfig *c)
             G_GUINT64_FORMAT " reported_unwritten=%" G_GUINT64_FORMAT
             " compared=%" G_GUINT64_FORMAT "\n", s.iterations, s.collections,
             s.stores, s.dirty, s.clean, s.carried, s.old, s.parked);
+    print_ring(c, &s);
+    if (s.noticed) {
+        g_print("    NOTICED: %s\n", s.noticed);
+        status = 3;
+    }
     if (s.failure) {
         g_print("    LOST: %s\n", s.failure);
         status = 1;
@@ -184,11 +242,36 @@ static int run(const DlConfig *c)
     return status;
 }
 
+static int run_if_fit(DlConfig *c)
+{
+    const char *why = unfit(c);
+
+    if (why) {
+        usage("--mode %s --mutant %s: %s", dl_mode_names[c->mode],
+              dl_mutant_names[c->mutant], why);
+    }
+    return run(c);
+}
+
+/* Every mode that is fit for the other options; one at least must be. */
+static int run_each(DlConfig *c)
+{
+    int status = -1;
+
+    for (c->mode = 0; c->mode < DL_MODES && status != 1; c->mode++) {
+        status = unfit(c) ? status : run(c);
+    }
+    if (status < 0) {
+        c->mode = 0;
+        run_if_fit(c);
+    }
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) error = NULL;
-    int status = 0;
     DlConfig c;
 
     g_option_context_add_main_entries(context, entries, NULL);
@@ -201,10 +284,7 @@ int main(int argc, char **argv)
     c = make_config();
     if (o.mode) {
         c.mode = choose("mode", o.mode, dl_mode_names, DL_MODES);
-        return run(&c);
+        return run_if_fit(&c);
     }
-    for (c.mode = 0; c.mode < DL_MODES && status != 1; c.mode++) {
-        status = run(&c);
-    }
-    return status;
+    return run_each(&c);
 }

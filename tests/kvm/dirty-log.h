@@ -9,7 +9,8 @@
  *                threads; the model with vCPUs that run step by step in the
  *                middle of calls, the same way for the same seed
  *     tracker    how dirty pages are learnt: raw ioctls with bookkeeping of
- *                its own; the product's memory map, slots and bitmaps
+ *                its own, by the log or by rings; the product's memory map,
+ *                slots and bitmaps
  *
  * What is checked, per iteration, with the guests running:
  *
@@ -18,7 +19,8 @@
  *   - the number in a page is never above the iteration;
  *   - a page that is reported was written in this iteration or the one
  *     before. One that was not is counted, and there may be no more than one
- *     for each vCPU and collection: a fault marks, then its store is late;
+ *     for each vCPU and collection: a fault marks, then its store is late, by
+ *     a whole iteration if its ring was full then;
  *   - at least so many pages were dirty, and some were clean.
  *
  * And whenever the guests are parked: after one more collection what was read
@@ -36,14 +38,17 @@
 
 #define DL_PAGE UINT64_C(4096)
 #define DL_MAX_VCPUS 8
-#define DL_STORES 64          /* of a vCPU between two sync points */
+#define DL_STORES 64          /* of a vCPU between two sync points, if not
+                                 chosen */
 #define DL_DEVICE_AT 64       /* bytes into a page: what devices write */
 
 typedef enum DlMode {
     DL_DIRTY_LOG,             /* GET only */
     DL_CLEAR_LOG,             /* GET and CLEAR */
     DL_CLEAR_LOG_SET,         /* the same, every bit set at the start */
+    DL_DIRTY_RING,            /* no log at all */
     DL_MODES,
+    DL_LOG_MODES = DL_DIRTY_RING,
 } DlMode;
 
 extern const char *const dl_mode_names[DL_MODES];
@@ -65,7 +70,13 @@ typedef enum DlMutant {
     DL_NEIGHBOUR,             /* edges are not masked, cache bits stay */
     DL_KEEP_CACHE,            /* cache bits stay after their clear */
     DL_PRESET,                /* a cache of ones where the kernel has none */
+    DL_BEFORE_RESET,          /* rings: told before the reset */
+    DL_SKIP_ENTRY,            /* ... some entry is given back unread */
+    DL_TRUST_RESET,           /* ... signals may end a reset, and nobody looks
+                                 at what it returns */
+    DL_RING_SET,              /* ... with logs that would begin all set */
     DL_MUTANTS,
+    DL_RING_MUTANTS = DL_BEFORE_RESET,  /* from here on */
 } DlMutant;
 
 extern const char *const dl_mutant_names[DL_MUTANTS];
@@ -102,7 +113,12 @@ typedef struct DlTrackerOps {
 } DlTrackerOps;
 
 extern const DlMachineOps dl_machine_kvm, dl_machine_model, dl_machine_stepped;
-extern const DlTrackerOps dl_tracker_raw, dl_tracker_engine;
+extern const DlTrackerOps dl_tracker_raw, dl_tracker_ring, dl_tracker_engine;
+
+/** dl_raw_tracker() - that of raw ioctls, for the log or for rings */
+const DlTrackerOps *dl_raw_tracker(DlMode mode);
+
+struct KvmModel;
 
 typedef struct DlConfig {
     const DlMachineOps *machine;
@@ -111,17 +127,24 @@ typedef struct DlConfig {
     DlBacking backing;
     DlMutant mutant;
     unsigned model_bug;       /* KvmModelBug */
+    void (*model_init)(struct KvmModel *model);  /* or NULL */
     uint32_t seed;
     unsigned iterations, interval_ms, vcpus, cpl, slots;
     unsigned syncs;           /* of each vCPU in an iteration, at least */
+    unsigned stores;          /* between two of them */
     uint64_t npages, offset;  /* of guest memory; gpa of its first page */
-    void (*print)(const char *text);
+    uint32_t ring_entries;
+    unsigned period_us;       /* of who collects rings beside the guests */
+    unsigned storm_us;        /* signals to every thread; 0: none */
 } DlConfig;
 
 typedef struct DlStats {
     uint64_t iterations, collections, dirty, clean, carried, old, stores;
     uint64_t parked;          /* times that all was compared */
+    uint64_t passes, entries, full_exits, repairs;  /* of rings */
     char *failure;            /* NULL: nothing was lost */
+    char *noticed;            /* it had to end, as the kernel lost entries and
+                                 that was seen; NULL: it did not */
     const char *skip;         /* why it cannot be run here */
 } DlStats;
 
@@ -136,8 +159,17 @@ typedef struct DlGate {
     uint64_t syncs[DL_MAX_VCPUS];  /* atomic; passed by each */
 } DlGate;
 
+/* What a tracker does around a vCPU's run; set while guests are parked. */
+typedef struct DlRunHooks {
+    /** It left with its ring full. Context: the vCPU's thread. Returns:
+     *  whether it may be tried again; the run ends otherwise. */
+    bool (*full)(void *opaque, unsigned vcpu);
+    void *opaque;
+} DlRunHooks;
+
 struct DlMachine {
     const DlConfig *config;
+    DlRunHooks hooks;
     KvmIo *io;
     uint32_t max_slots;       /* that the tracker may use */
     uint64_t manual_offered;  /* KVM_DIRTY_LOG_* */
@@ -146,6 +178,8 @@ struct DlMachine {
     DlGate gate;
     GRand *rand;
     GThread *threads[DL_MAX_VCPUS];
+    int vcpu_fds[DL_MAX_VCPUS];  /* once the guests are made */
+    uint64_t full_exits;      /* atomic */
     char *failure;            /* of a guest; gate.lock */
     void *opaque;             /* the implementation's */
 };
@@ -156,6 +190,8 @@ struct DlTracker {
     HostMem mem;
     unsigned slots_used;
     char *failure;            /* an invariant that did not hold */
+    char *noticed;            /* see DlStats; gate.lock */
+    uint64_t passes, entries, repairs;  /* of rings; atomic */
     void *opaque;
 };
 
@@ -171,6 +207,13 @@ void dl_tear_down(DlMachine *m, DlTracker *t);
 
 /** dl_take_failures() - what a guest or the tracker has met goes to @failure */
 void dl_take_failures(DlMachine *m, const DlTracker *t, char **failure);
+
+/** dl_has_noticed() - the run cannot go on; @ret is given a copy of why */
+bool dl_has_noticed(DlMachine *m, const DlTracker *t, char **ret);
+
+/** dl_vcpu_full() - a vCPU left with its ring full. Returns: whether it may be
+ *  tried again. */
+bool dl_vcpu_full(DlMachine *m, unsigned vcpu);
 
 /** dl_add_case() - a test case with a copy of its own of the @size bytes at
  *  @config; @format makes its path */

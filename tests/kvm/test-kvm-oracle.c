@@ -70,7 +70,7 @@ static void add_modes(const DlTrackerOps *tracker)
     DoConfig c = base();
 
     c.dl.tracker = tracker;
-    for (c.dl.mode = 0; c.dl.mode < DL_MODES; c.dl.mode++) {
+    for (c.dl.mode = 0; c.dl.mode < DL_LOG_MODES; c.dl.mode++) {
         for (c.dl.cpl = 0; c.dl.cpl <= 3; c.dl.cpl += 3) {
             dl_add_case(&c, sizeof(c), test_agree, "/kvm-oracle/%s/%s/cpl%u",
                         tracker->name, dl_mode_names[c.dl.mode], c.dl.cpl);

@@ -32,9 +32,22 @@ def each_mode():
     status, out, err = run('--model', '-i', '20', '-I', '1', '-v', '3',
                            '-x', '5', '--pages', '777')
     check((status, err), (0, ''), 'status')
-    for mode in ('dirty-log:', 'clear-log:', 'clear-log-set:'):
+    for mode in ('dirty-log:', 'clear-log:', 'clear-log-set:', 'dirty-ring:'):
         check(out.count('raw ' + mode), 1, mode)
-    check(out.count('iterations=20 '), 3, 'iterations')
+    check(out.count('iterations=20 '), 4, 'iterations')
+    check(out.count('ring_entries=1024 passes='), 1, 'ring')
+
+
+@suite.test('model/ring-sizes')
+def ring_sizes():
+    for entries in ('256', '65536'):
+        status, out, err = run('--model', '-M', 'dirty-ring', '-c', entries,
+                               '-i', '10', '-I', '0', '--stores', '300',
+                               '--period', '200', '--storm', '100')
+        check((status, err), (0, ''), 'status')
+        check('ring_entries=%s ' % entries in out, True, entries)
+        # 300 stores fill the smallest before they come to a sync point.
+        check('full_exits=0' in out, entries != '256', 'full exits')
 
 
 @suite.test('model/engine-and-backing')
@@ -48,21 +61,24 @@ def engine():
 
 @suite.test('stepped/seed-repeats')
 def seed_repeats():
-    args = ('--stepped', '-M', 'clear-log', '-s', '42', '-i', '50', '-I', '0')
-    first, second = run(*args), run(*args)
-    check(first[0], 0, 'status')
-    check('seed=42' in first[1], True, 'seed')
-    check(second, first, 'second run')
-    other = run(*args[:4], '43', *args[5:])
-    check(other[1] == first[1], False, 'another seed is another run')
+    for mode in ('clear-log', 'dirty-ring'):
+        args = ('--stepped', '-M', mode, '-s', '42', '-i', '50', '-I', '0')
+        first, second = run(*args), run(*args)
+        check(first[0], 0, 'status')
+        check('seed=42' in first[1], True, 'seed')
+        check(second, first, 'second run')
+        other = run(*args[:4], '43', *args[5:])
+        check(other[1] == first[1], False, 'another seed is another run')
 
 
 @suite.test('stepped/mutant-is-an-exit-status')
 def mutant():
-    status, out, _ = run('--stepped', '-M', 'clear-log', '-I', '0', '--mutant',
-                         'clear-all-ones', '-s', '1')
-    check(status, 1, 'status')
-    check('LOST: ' in out, True, 'words')
+    for mode, name in (('clear-log', 'clear-all-ones'),
+                       ('dirty-ring', 'before-reset')):
+        status, out, _ = run('--stepped', '-M', mode, '-I', '0', '--mutant',
+                             name, '-s', '1')
+        check(status, 1, 'status')
+        check('LOST: ' in out, True, 'words')
 
 
 @suite.test('options/bad-ones-are-named')
@@ -80,6 +96,12 @@ def bad_options():
             (('-p', '0xd0000000'), '0xd0000000'),
             (('-p', '0xcfffc000', '--pages', '5'), '0xd0000000'),
             (('-s', '4294967296'), '--seed'), (('--syncs', '0'), '--syncs 0'),
+            (('--stores', '0'), '--stores 0'), (('-c', '128'), 'entries 128'),
+            (('-c', '131072'), 'entries 131072'), (('-c', '384'), 'entries 384'),
+            (('--period', '0'), '--period 0'), (('--storm', '-1'), '--storm -1'),
+            (('-M', 'dirty-ring', '--mutant', 'preset'), 'preset'),
+            (('-M', 'clear-log', '--mutant', 'ring-set'), 'only rings'),
+            (('--via', 'engine', '-M', 'dirty-ring'), "'dirty-ring'"),
             (('--via', 'engine', '--mutant', 'preset'), 'preset')):
         status, out, err = run(*args)
         check((status, out), (2, ''), ' '.join(args))

@@ -4,12 +4,14 @@
  * with the product's layers, vCPUs as threads and step by step; every mistake
  * of the host and every wrong kernel is noticed.
  */
+#include <limits.h>
 #include <string.h>
 
 #include "kvm-model.h"
 #include "tests/kvm/dirty-log.h"
 
 #define SEEDS 40              /* that a mistake may take to show */
+#define LOSSES 10             /* runs with a kernel that loses entries */
 
 typedef struct Case {
     DlConfig config;
@@ -24,7 +26,8 @@ static void print_stats(const DlConfig *c, const DlStats *s)
                    (unsigned)s->collections, (unsigned)s->stores,
                    (unsigned)s->dirty, (unsigned)s->clean,
                    (unsigned)s->carried, (unsigned)s->old,
-                   (unsigned)s->parked, s->failure ? s->failure : "right");
+                   (unsigned)s->parked, s->failure ? s->failure :
+                   s->noticed ? s->noticed : "right");
 }
 
 static void test_right(gconstpointer data)
@@ -104,7 +107,7 @@ static void add(const char *path, Case *k, GTestDataFunc run)
 static void add_modes(const DlMachineOps *machine, const DlTrackerOps *tracker,
                       unsigned iterations)
 {
-    for (DlMode mode = 0; mode < DL_MODES; mode++) {
+    for (DlMode mode = 0; mode < DL_LOG_MODES; mode++) {
         g_autofree char *path =
             g_strdup_printf("/dirty-log/%s/%s/%s", machine->name,
                             tracker->name, dl_mode_names[mode]);
@@ -114,6 +117,151 @@ static void add_modes(const DlMachineOps *machine, const DlTrackerOps *tracker,
         add(shapes, new_case(machine, tracker, mode, iterations / 25),
             test_shapes);
     }
+}
+
+/* ---- rings ---------------------------------------------------------------- */
+
+static void init_late(KvmModel *m)
+{
+    m->pml = true;
+}
+
+static void init_every_store(KvmModel *m)
+{
+    m->log_stores = true;
+}
+
+/* As of an emulator that does 1024 instructions, 13 of them a store. */
+static void init_batches(KvmModel *m)
+{
+    m->log_stores = true;
+    m->log_batch = 78;
+}
+
+static void init_overflow(KvmModel *m)
+{
+    m->log_stores = true;
+    m->log_batch = UINT_MAX;
+}
+
+static void init_cuts(KvmModel *m)
+{
+    m->reset_cuts = UINT_MAX;
+    m->reset_cut_after = 50;
+}
+
+static void init_cuts_that_drop(KvmModel *m)
+{
+    init_cuts(m);
+    m->reset_cut_drops = true;
+}
+
+/* The kernel loses entries: that is seen, or it was of no consequence. */
+static void test_is_not_silent(gconstpointer data)
+{
+    DlConfig c = ((const Case *)data)->config;
+    unsigned noticed = 0;
+    DlStats s;
+
+    for (unsigned i = 0; i < LOSSES; i++) {
+        c.seed = g_test_rand_int();
+        dl_run(&c, &s);
+        print_stats(&c, &s);
+        g_assert_cmpstr(s.failure, ==, NULL);
+        noticed += s.noticed != NULL;
+        dl_stats_done(&s);
+    }
+    g_test_message("noticed in %u runs of %u", noticed, LOSSES);
+    if (c.machine == &dl_machine_stepped) { /* threads may be quick enough */
+        g_assert_cmpuint(noticed, >, 0);
+    }
+}
+
+/* ... and can be mended. */
+static void test_is_repaired(gconstpointer data)
+{
+    DlConfig c = ((const Case *)data)->config;
+    DlStats s;
+
+    c.seed = g_test_rand_int();
+    dl_run(&c, &s);
+    print_stats(&c, &s);
+    g_assert_cmpstr(s.failure, ==, NULL);
+    g_assert_cmpstr(s.noticed, ==, NULL);
+    g_assert_cmpuint(s.repairs, >, 0);
+    dl_stats_done(&s);
+}
+
+static Case *new_ring(const DlMachineOps *machine, uint32_t entries,
+                      void (*init)(KvmModel *), unsigned iterations)
+{
+    Case *k = new_case(machine, &dl_tracker_ring, DL_DIRTY_RING, iterations);
+
+    k->config.ring_entries = entries;
+    k->config.model_init = init;
+    return k;
+}
+
+static void add_ring_sizes(const DlMachineOps *machine)
+{
+    static const uint32_t sizes[] = { 256, 1024, 65536 };
+    g_autofree char *shapes =
+        g_strdup_printf("/dirty-log/%s/raw/dirty-ring/shapes", machine->name);
+    g_autofree char *late =
+        g_strdup_printf("/dirty-log/%s/raw/dirty-ring/late", machine->name);
+    g_autofree char *stores =
+        g_strdup_printf("/dirty-log/%s/raw/dirty-ring/every-store",
+                        machine->name);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autofree char *path =
+            g_strdup_printf("/dirty-log/%s/raw/dirty-ring/%u", machine->name,
+                            sizes[i]);
+
+        add(path, new_ring(machine, sizes[i], NULL, 300), test_right);
+    }
+    add(shapes, new_ring(machine, 256, NULL, 20), test_shapes);
+    add(late, new_ring(machine, 1024, init_late, 300), test_right);
+    add(stores, new_ring(machine, 65536, init_every_store, 300), test_right);
+}
+
+static void add_ring_losses(const DlMachineOps *machine)
+{
+    static const struct {
+        const char *name;
+        void (*init)(KvmModel *m);
+        GTestDataFunc test;
+    } losses[] = {
+        { "batches", init_batches, test_is_not_silent },
+        { "overflow", init_overflow, test_is_not_silent },
+        { "cut", init_cuts, test_is_repaired },
+        { "cut-and-dropped", init_cuts_that_drop, test_is_repaired },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(losses); i++) {
+        g_autofree char *path =
+            g_strdup_printf("/dirty-log/loss/%s/%s", machine->name,
+                            losses[i].name);
+        Case *k = new_ring(machine, 256, losses[i].init, 50);
+
+        k->config.stores = 600;
+        add(path, k, losses[i].test);
+    }
+}
+
+/* ---- mistakes ------------------------------------------------------------- */
+
+static void add_ring_mutant(DlMutant mutant, void (*init)(KvmModel *))
+{
+    Case *k = new_ring(&dl_machine_stepped, 1024, init, 64);
+    g_autofree char *path =
+        g_strdup_printf("/dirty-log/mutant/ring/%s%s",
+                        dl_mutant_names[mutant],
+                        init == init_late ? "/late" : "");
+
+    k->config.mutant = mutant;
+    k->expect = "";
+    add(path, k, test_is_noticed);
 }
 
 static void add_mutant(DlMutant mutant, const DlTrackerOps *tracker,
@@ -132,8 +280,10 @@ static void add_mutant(DlMutant mutant, const DlTrackerOps *tracker,
 static void add_bug(KvmModelBug bug, const char *name, DlMode mode,
                     const char *expect)
 {
-    Case *k = new_case(&dl_machine_stepped, &dl_tracker_raw, mode, 64);
-    g_autofree char *path = g_strdup_printf("/dirty-log/kernel/%s", name);
+    Case *k = new_case(&dl_machine_stepped, dl_raw_tracker(mode), mode, 64);
+    g_autofree char *path =
+        g_strdup_printf("/dirty-log/kernel/%s%s",
+                        mode == DL_DIRTY_RING ? "ring/" : "", name);
 
     k->config.model_bug = bug;
     k->expect = expect;
@@ -164,6 +314,22 @@ static void add_mistakes(void)
     add_bug(KVM_MODEL_BUG_TAIL, "forgets-the-tail", DL_CLEAR_LOG, "");
 }
 
+static void add_ring_mistakes(void)
+{
+    add_ring_mutant(DL_BEFORE_RESET, NULL);
+    add_ring_mutant(DL_SKIP_ENTRY, NULL);
+    add_ring_mutant(DL_TRUST_RESET, init_cuts_that_drop);
+    add_ring_mutant(DL_RING_SET, NULL);
+    add_ring_mutant(DL_LATE_STOP, NULL);
+    add_ring_mutant(DL_LATE_STOP, init_late);
+    add_bug(KVM_MODEL_BUG_RESET_NO_PROTECT, "does-not-protect", DL_DIRTY_RING,
+            "");
+    add_bug(KVM_MODEL_BUG_RESET_NO_FLUSH, "does-not-flush", DL_DIRTY_RING, "");
+    add_bug(KVM_MODEL_BUG_RESET_FIRST_ONLY, "protects-one-of-a-mask",
+            DL_DIRTY_RING, "");
+    add_bug(KVM_MODEL_BUG_EXTRA_DIRTY, "marks-too-much", DL_DIRTY_RING, "");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -172,5 +338,10 @@ int main(int argc, char **argv)
     add_modes(&dl_machine_model, &dl_tracker_raw, 1000);
     add_modes(&dl_machine_model, &dl_tracker_engine, 1000);
     add_mistakes();
+    add_ring_sizes(&dl_machine_stepped);
+    add_ring_sizes(&dl_machine_model);
+    add_ring_losses(&dl_machine_stepped);
+    add_ring_losses(&dl_machine_model);
+    add_ring_mistakes();
     return g_test_run();
 }

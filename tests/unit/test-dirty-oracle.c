@@ -89,7 +89,7 @@ static void add(Case *k, GTestDataFunc run, const char *format, ...)
 
 static void add_modes(const DlMachineOps *machine, const DlTrackerOps *tracker)
 {
-    for (DlMode mode = 0; mode < DL_MODES; mode++) {
+    for (DlMode mode = 0; mode < DL_LOG_MODES; mode++) {
         add(new_case(machine, tracker, mode), test_agree,
             "/dirty-oracle/%s/%s/%s", machine->name, tracker->name,
             dl_mode_names[mode]);
