@@ -78,6 +78,24 @@ static void add_modes(const DlTrackerOps *tracker)
     }
 }
 
+/* At CPL 0 a kernel may log stores before it looks whether there is room. */
+static void add_rings(void)
+{
+    DoConfig c = base();
+
+    c.dl.mode = DL_DIRTY_RING;
+    c.dl.tracker = dl_raw_tracker(c.dl.mode);
+    for (c.dl.ring_entries = 256; c.dl.ring_entries <= 65536;
+         c.dl.ring_entries *= 16) {
+        dl_add_case(&c, sizeof(c), test_agree, "/kvm-oracle/raw/%s/%u",
+                    dl_mode_names[c.dl.mode], c.dl.ring_entries);
+    }
+    c.dl.mutant = DL_SKIP_ENTRY;
+    c.dl.ring_entries = 1024;
+    dl_add_case(&c, sizeof(c), test_is_noticed, "/kvm-oracle/mutant/%s",
+                dl_mutant_names[c.dl.mutant]);
+}
+
 static void add_memory(void)
 {
     DoConfig c = base();
@@ -106,6 +124,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add_modes(&dl_tracker_raw);
     add_modes(&dl_tracker_engine);
+    add_rings();
     add_memory();
     add_mutant(DL_CLEAR_ALL_ONES, DL_CLEAR_LOG);
     add_mutant(DL_GET_NOT_MERGED, DL_DIRTY_LOG);

@@ -96,6 +96,19 @@ static void add_modes(const DlMachineOps *machine, const DlTrackerOps *tracker)
     }
 }
 
+static void add_rings(const DlMachineOps *machine)
+{
+    static const uint32_t sizes[] = { 256, 1024 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        Case *k = new_case(machine, &dl_tracker_ring, DL_DIRTY_RING);
+
+        k->config.dl.ring_entries = sizes[i];
+        add(k, test_agree, "/dirty-oracle/%s/raw/dirty-ring/%u",
+            machine->name, sizes[i]);
+    }
+}
+
 static void add_memory(void)
 {
     for (DlBacking b = DL_THP; b <= DL_MEMFD; b++) {
@@ -109,7 +122,7 @@ static void add_memory(void)
 
 static void add_mutant(DlMutant mutant, DlMode mode, const char *expect)
 {
-    Case *k = new_case(&dl_machine_stepped, &dl_tracker_raw, mode);
+    Case *k = new_case(&dl_machine_stepped, dl_raw_tracker(mode), mode);
 
     k->config.dl.mutant = mutant;
     k->expect = expect;
@@ -143,7 +156,10 @@ int main(int argc, char **argv)
     add_modes(&dl_machine_stepped, &dl_tracker_engine);
     add_modes(&dl_machine_model, &dl_tracker_raw);
     add_modes(&dl_machine_model, &dl_tracker_engine);
+    add_rings(&dl_machine_stepped);
+    add_rings(&dl_machine_model);
     add_memory();
+    add_mutant(DL_SKIP_ENTRY, DL_DIRTY_RING, "");
     add_mutant(DL_CLEAR_ALL_ONES, DL_CLEAR_LOG, "");
     add_mutant(DL_GET_NOT_MERGED, DL_DIRTY_LOG, "");
     add_mutant(DL_PRIVATE_COPY, DL_CLEAR_LOG_SET, "");
