@@ -66,8 +66,7 @@ static void note_round(const ConvergenceInput *in, ConvergenceHistory *history)
 static void judge_round(const ConvergenceInput *in,
                         ConvergenceHistory *history, ConvergenceAnswer *ret)
 {
-    bool room = in->can_throttle &&
-                in->throttle_percent < in->max_throttle_percent;
+    bool room = in->can_throttle && in->throttle_room;
 
     if (room && history->high_rounds >= CONVERGENCE_HIGH_ROUNDS) {
         history->high_rounds = 0;

@@ -46,11 +46,10 @@ typedef struct ConvergenceInput {
     uint64_t round;                  /* its number, from 1 */
     uint64_t round_sent_bytes;       /* on the channel */
     uint64_t round_dirty_bytes;      /* newly dirtied meanwhile */
-    /* auto-converge */
+    /* Holding the guest back, by whatever means. */
     bool can_throttle;
+    bool throttle_room;              /* further than it is held back now */
     unsigned trigger_percent;        /* dirtied of sent that is too much */
-    unsigned throttle_percent;       /* now; 0: none */
-    unsigned max_throttle_percent;
 } ConvergenceInput;
 
 /* What has to be remembered from round to round; zero to begin with. */

@@ -24,6 +24,18 @@ static unsigned param(const Migration *m, MigParam which)
     return migration_options_param(&m->options, which);
 }
 
+bool cpu_throttle_is_wanted(const Migration *m)
+{
+    return migration_options_cap(&m->options,
+                                 MIGRATION_CAPABILITY_AUTO_CONVERGE);
+}
+
+bool cpu_throttle_has_room(const Migration *m)
+{
+    return migration_stat_get(&m->stats.throttle_percent) <
+           param(m, MIG_PARAM_MAX_CPU_THROTTLE);
+}
+
 void cpu_throttle_raise(Migration *m, uint64_t dirty_bytes,
                         uint64_t sent_bytes)
 {
@@ -47,8 +59,7 @@ void cpu_throttle_end(Migration *m)
 bool cpu_throttle_sync_due(const Migration *m, int64_t since_sync_ns)
 {
     /* The first round sends everything once; there is nothing to learn yet. */
-    return migration_options_cap(&m->options,
-                                 MIGRATION_CAPABILITY_AUTO_CONVERGE) &&
+    return cpu_throttle_is_wanted(m) &&
            migration_stat_get(&m->stats.sync_count) > 1 &&
            since_sync_ns >= CPU_THROTTLE_SYNC_NS;
 }

@@ -18,6 +18,11 @@ typedef struct Migration Migration;
  */
 #define CPU_THROTTLE_SYNC_NS INT64_C(5000000000)
 
+/** cpu_throttle_is_wanted() - may the guest be held back at all?
+ *  cpu_throttle_has_room() - further than it is now? Context: any thread. */
+bool cpu_throttle_is_wanted(const Migration *m);
+bool cpu_throttle_has_room(const Migration *m);
+
 /**
  * cpu_throttle_raise() - one step further, by the job's parameters
  * @dirty_bytes: dirtied while the last rounds sent @sent_bytes

@@ -71,11 +71,9 @@ static ConvergenceInput input_now(const Precopy *p)
         .bandwidth_bps = p->bytes.bps,
         .switchover_bps = param(p, MIG_PARAM_AVAIL_SWITCHOVER_BANDWIDTH),
         .downtime_limit_ms = param(p, MIG_PARAM_DOWNTIME_LIMIT),
-        .can_throttle = has_cap(p, MIGRATION_CAPABILITY_AUTO_CONVERGE),
+        .can_throttle = cpu_throttle_is_wanted(p->m),
+        .throttle_room = cpu_throttle_has_room(p->m),
         .trigger_percent = param(p, MIG_PARAM_THROTTLE_TRIGGER_THRESHOLD),
-        .throttle_percent =
-            migration_stat_get(&p->m->stats.throttle_percent),
-        .max_throttle_percent = param(p, MIG_PARAM_MAX_CPU_THROTTLE),
     };
 }
 

@@ -15,7 +15,7 @@ static ConvergenceInput quiet(void)
         .bandwidth_bps = 100 * MIB,
         .downtime_limit_ms = 300,
         .trigger_percent = 50,
-        .max_throttle_percent = 99,
+        .throttle_room = true,
     };
 }
 
@@ -187,7 +187,7 @@ static void test_decide_full_throttle_can_be_hopeless(void)
     for (unsigned i = 2; i < 5; i++) {
         ConvergenceInput in = busy(i);
 
-        in.throttle_percent = in.max_throttle_percent;
+        in.throttle_room = false;
         in.round_dirty_bytes = in.round_sent_bytes;
         answer = ask(&in, &history);
     }

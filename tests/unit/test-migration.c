@@ -235,6 +235,9 @@ static void test_auto_converge_throttles_and_lets_go(void)
         } else {
             g_assert_cmpuint(r->value->duration, <, 6 * NS_PER_SEC);
         }
+        if (!r->next) { /* and nothing is left to be done */
+            g_assert_cmpstr(r->value->verdict, ==, "hopeless");
+        }
     }
     qapi_free_MigrationInfo(info);
     job_set_param(&job, MIG_PARAM_DOWNTIME_LIMIT, 2000000);
