@@ -85,6 +85,12 @@ help: show the guest's UUID
 call: hmp_info_uuid
 | All zeros if none was given.
 
+command: vcpu_dirty_limit
+help: show the limits of how fast vCPUs dirty memory
+call: hmp_info_vcpu_dirty_limit
+| One line per vCPU that is limited, by the user or by a migration, with its
+| rate of the last period. MB are MiB.
+
 command: version
 help: show the version
 call: hmp_info_version

@@ -164,3 +164,19 @@ call: hmp_calc_dirty_rate
 | 128 to 16384 pages per GiB, 512 if nothing is said, and not with `-b` or
 | `-r`. `-r` tells the rate of each vCPU too, and needs
 | `-accel kvm,dirty-ring-size=N`.
+
+command: set_vcpu_dirty_limit
+args: dirty_rate:l,cpu_index:l?
+params: dirty_rate [cpu_index]
+help: limit how fast vCPUs dirty memory, in MB/s (0: lift the limit)
+call: hmp_set_vcpu_dirty_limit
+| All vCPUs, or the one of that index. A vCPU that writes more sleeps, some
+| milliseconds at a time; one below its limit is not touched. MB are MiB. Needs
+| `-accel kvm,dirty-ring-size=N`.
+
+command: cancel_vcpu_dirty_limit
+args: cpu_index:l?
+params: [cpu_index]
+help: lift the limits of how fast vCPUs dirty memory
+call: hmp_cancel_vcpu_dirty_limit
+| Of all vCPUs, or of the one of that index.

@@ -202,3 +202,53 @@ void hmp_info_dirty_rate(Hmp *hmp, JsonObject *args)
 
     hmp_printf(hmp, "%s", text);
 }
+
+/* ---- limits of the dirty rate ---------------------------------------- */
+
+/* The optional last argument of both commands. */
+static bool cpu_index(JsonObject *args, int64_t *ret)
+{
+    bool given = json_object_has_member(args, "cpu_index");
+
+    *ret = given ? json_object_get_int_member(args, "cpu_index") : 0;
+    return given;
+}
+
+void hmp_set_vcpu_dirty_limit(Hmp *hmp, JsonObject *args)
+{
+    int64_t rate = json_object_get_int_member(args, "dirty_rate");
+    g_autoptr(GError) error = NULL;
+    int64_t index;
+    bool given = cpu_index(args, &index);
+
+    if (rate < 0) {
+        tm_error_set(&error, "'dirty_rate' is MiB per second, not %"
+                     G_GINT64_FORMAT, rate);
+    } else {
+        qmp_set_vcpu_dirty_limit(hmp_session(hmp), given, index, rate, &error);
+    }
+    if (!hmp_report(hmp, error)) {
+        hmp_printf(hmp, "'info vcpu_dirty_limit' shows the limits\n");
+    }
+}
+
+void hmp_cancel_vcpu_dirty_limit(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(GError) error = NULL;
+    int64_t index;
+    bool given = cpu_index(args, &index);
+
+    qmp_cancel_vcpu_dirty_limit(hmp_session(hmp), given, index, &error);
+    if (!hmp_report(hmp, error)) {
+        hmp_printf(hmp, "'info vcpu_dirty_limit' shows the limits\n");
+    }
+}
+
+void hmp_info_vcpu_dirty_limit(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(DirtyLimitInfoList) list =
+        qmp_query_vcpu_dirty_limit(hmp_session(hmp), NULL);
+    g_autofree char *text = dirty_limit_info_text(list);
+
+    hmp_printf(hmp, "%s", text);
+}

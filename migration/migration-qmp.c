@@ -3,6 +3,7 @@
  * The QMP commands of migration: arguments in, one call of the job, its answer
  * out. Run in the main thread under the big lock.
  */
+#include "migration/dirtylimit.h"
 #include "migration/dirtyrate.h"
 #include "migration/migration-address.h"
 #include "migration/migration.h"
@@ -138,4 +139,33 @@ DirtyRateInfo *qmp_query_dirty_rate(QmpSession *session,
 {
     return dirty_rate_query(dirty_rate_of(session), has_calc_time_unit ?
                             calc_time_unit : TIME_UNIT_SECOND);
+}
+
+/* ---- limits of the dirty rate ---------------------------------------- */
+
+static DirtyLimit *dirty_limit_of(QmpSession *session)
+{
+    return ((App *)qmp_session_app(session))->dirty_limit;
+}
+
+bool qmp_set_vcpu_dirty_limit(QmpSession *session, bool has_cpu_index,
+                              int64_t cpu_index, uint64_t dirty_rate,
+                              GError **error)
+{
+    return dirty_limit_set(dirty_limit_of(session),
+                           has_cpu_index ? &cpu_index : NULL, dirty_rate,
+                           error);
+}
+
+bool qmp_cancel_vcpu_dirty_limit(QmpSession *session, bool has_cpu_index,
+                                 int64_t cpu_index, GError **error)
+{
+    return dirty_limit_cancel(dirty_limit_of(session),
+                              has_cpu_index ? &cpu_index : NULL, error);
+}
+
+DirtyLimitInfoList *qmp_query_vcpu_dirty_limit(QmpSession *session,
+                                               GError **error)
+{
+    return dirty_limit_query(dirty_limit_of(session));
 }

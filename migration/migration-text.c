@@ -162,3 +162,17 @@ char *dirty_rate_info_text(const DirtyRateInfo *info)
     }
     return g_string_free(text, FALSE);
 }
+
+char *dirty_limit_info_text(const DirtyLimitInfoList *list)
+{
+    GString *text = g_string_new(list ? NULL : "No vCPU is limited\n");
+
+    for (; list; list = list->next) {
+        g_string_append_printf(text, "vcpu[" D "], limit rate " N " (MB/s), "
+                               "current rate " N " (MB/s)\n",
+                               list->value->cpu_index,
+                               list->value->limit_rate,
+                               list->value->current_rate);
+    }
+    return g_string_free(text, FALSE);
+}

@@ -10,6 +10,7 @@
 #include "chardev/chardev.h"
 #include "hw/board.h"
 #include "io/connect.h"
+#include "migration/dirtylimit.h"
 #include "migration/dirtyrate.h"
 #include "monitor/hmp-tables.h"
 #include "monitor/monitor.h"
@@ -155,6 +156,7 @@ static bool make_migration(Machine *m, GError **error)
     app->migration = migration_new(app->vm, &machine_migration_observer, app);
     migration_set_channel_env(app->migration, &env);
     app->dirty_rate = dirty_rate_new(app->vm, clock_new_host());
+    app->dirty_limit = dirty_limit_new(app->vm, clock_new_host());
     for (guint i = 0; i < m->opts->global_list->len; i++) {
         const OptGlobal *g = g_ptr_array_index(m->opts->global_list, i);
 
@@ -335,6 +337,8 @@ void machine_done(Machine *m)
         migration_free(app->migration);
         app->migration = NULL;
     }
+    dirty_limit_free(app->dirty_limit);
+    app->dirty_limit = NULL;
     qtest_server_free(m->qtest);
     display_png_free(m->display); /* the guest stands still by now */
     if (app->vm) {

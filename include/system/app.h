@@ -11,6 +11,7 @@
 
 typedef struct ChardevList ChardevList;
 typedef struct Consoles Consoles;
+typedef struct DirtyLimit DirtyLimit;
 typedef struct DirtyRate DirtyRate;
 typedef struct FdSets FdSets;
 typedef struct ImageJobs ImageJobs;
@@ -23,6 +24,7 @@ typedef struct App {
     Vm *vm;
     Migration *migration;
     DirtyRate *dirty_rate;
+    DirtyLimit *dirty_limit;
     Monitors *monitors;
     ChardevList *chardevs;
     Consoles *consoles;

@@ -104,3 +104,22 @@ DirtyRateInfo *qmp_query_dirty_rate(QmpSession *session,
 {
     return g_new0(DirtyRateInfo, 1);
 }
+
+bool qmp_set_vcpu_dirty_limit(QmpSession *session, bool has_cpu_index,
+                              int64_t cpu_index, uint64_t dirty_rate,
+                              GError **error)
+{
+    return true;
+}
+
+bool qmp_cancel_vcpu_dirty_limit(QmpSession *session, bool has_cpu_index,
+                                 int64_t cpu_index, GError **error)
+{
+    return true;
+}
+
+DirtyLimitInfoList *qmp_query_vcpu_dirty_limit(QmpSession *session,
+                                               GError **error)
+{
+    return NULL;
+}

@@ -19,7 +19,9 @@
 HmpHandler hmp_calc_dirty_rate, hmp_info_dirty_rate, hmp_info_migrate,
     hmp_info_migrate_capabilities, hmp_info_migrate_parameters, hmp_migrate,
     hmp_migrate_cancel, hmp_migrate_continue, hmp_migrate_incoming,
-    hmp_migrate_set_capability, hmp_migrate_set_parameter;
+    hmp_migrate_set_capability, hmp_migrate_set_parameter,
+    hmp_set_vcpu_dirty_limit, hmp_cancel_vcpu_dirty_limit,
+    hmp_info_vcpu_dirty_limit;
 
 static void note_args(Hmp *hmp, const char *name, JsonObject *args)
 {
@@ -37,15 +39,18 @@ static void note_args(Hmp *hmp, const char *name, JsonObject *args)
     }
 
 NOTING_HANDLER(calc_dirty_rate)
+NOTING_HANDLER(cancel_vcpu_dirty_limit)
 NOTING_HANDLER(info_dirty_rate)
 NOTING_HANDLER(info_migrate)
 NOTING_HANDLER(info_migrate_capabilities)
 NOTING_HANDLER(info_migrate_parameters)
+NOTING_HANDLER(info_vcpu_dirty_limit)
 NOTING_HANDLER(migrate_cancel)
 NOTING_HANDLER(migrate_continue)
 NOTING_HANDLER(migrate_incoming)
 NOTING_HANDLER(migrate_set_capability)
 NOTING_HANDLER(migrate_set_parameter)
+NOTING_HANDLER(set_vcpu_dirty_limit)
 
 void hmp_migrate(Hmp *hmp, JsonObject *args)
 {
@@ -241,6 +246,12 @@ static void test_line_arguments_reach_handler(Fixture *f, const void *unused)
           "migrate_set_parameter {\"parameter\": \"max-bandwidth\", "
           "\"value\": \"1G\"}" },
         { "info migrate", "info_migrate {}" },
+        { "set_vcpu_dirty_limit 10 1",
+          "set_vcpu_dirty_limit {\"dirty_rate\": 10, \"cpu_index\": 1}" },
+        { "set_vcpu_dirty_limit 5*4",
+          "set_vcpu_dirty_limit {\"dirty_rate\": 20}" },
+        { "cancel_vcpu_dirty_limit", "cancel_vcpu_dirty_limit {}" },
+        { "info vcpu_dirty_limit", "info_vcpu_dirty_limit {}" },
         { "pmemsave 0x1000 2*1024 /tmp/f", "pmemsave 1000 2048 /tmp/f;" },
         { "memsave 0 (1+1)*8 f", "memsave 0 16 f cpu 0;" },
         { "screendump f", "screendump f - -1 -1;" },

@@ -7,7 +7,9 @@
 #include <glib.h>
 #include <string.h>
 
+#include "accel/accel-ops.h"
 #include "fake-chardev.h"
+#include "migration/dirtylimit.h"
 #include "migration/dirtyrate.h"
 #include "migration/migration-address.h"
 #include "migration/migration-hmp-cmds.h"
@@ -149,6 +151,8 @@ static void test_dirty_rate_golden_text(void)
 static const HmpCommand commands[] = {
     { "calc_dirty_rate", "dirty_ring:-r,dirty_bitmap:-b,second:l,"
       "sample_pages_per_GB:l?", "second", "measure", hmp_calc_dirty_rate },
+    { "cancel_vcpu_dirty_limit", "cpu_index:l?", "[cpu_index]", "lift",
+      hmp_cancel_vcpu_dirty_limit },
     { "info", "", "[subcommand]", "show", hmp_info },
     { "migrate", "detach:-d,uri:s", "[-d] uri", "migrate", hmp_migrate },
     { "migrate_cancel", "", "", "cancel", hmp_migrate_cancel },
@@ -158,6 +162,8 @@ static const HmpCommand commands[] = {
       "set", hmp_migrate_set_capability },
     { "migrate_set_parameter", "parameter:s,value:s", "parameter value",
       "set", hmp_migrate_set_parameter },
+    { "set_vcpu_dirty_limit", "dirty_rate:l,cpu_index:l?",
+      "dirty_rate [cpu_index]", "limit", hmp_set_vcpu_dirty_limit },
     { 0 }
 };
 
@@ -167,6 +173,7 @@ static const HmpCommand infos[] = {
     { "migrate_capabilities", "", "", "show",
       hmp_info_migrate_capabilities },
     { "migrate_parameters", "", "", "show", hmp_info_migrate_parameters },
+    { "vcpu_dirty_limit", "", "", "show", hmp_info_vcpu_dirty_limit },
     { 0 }
 };
 
@@ -189,6 +196,7 @@ static void set_up(Fixture *f, const void *unused)
     big_lock_attach_main_loop();
     f->app.migration = migration_new(f->app.vm, &nobody, NULL);
     f->app.dirty_rate = dirty_rate_new(f->app.vm, clock_new_test(0));
+    f->app.dirty_limit = dirty_limit_new(f->app.vm, clock_new_host());
     f->chr = fake_chardev_new("q");
     config.chardevs = (ChardevList *)f->chr;
     f->monitors = monitors_new(&config);
@@ -201,6 +209,7 @@ static void tear_down(Fixture *f, const void *unused)
 {
     dirty_rate_free(f->app.dirty_rate);
     migration_free(f->app.migration);
+    dirty_limit_free(f->app.dirty_limit);
     monitors_free(f->monitors);
     fake_chardev_free(f->chr);
     vm_free(f->app.vm);
@@ -332,6 +341,40 @@ static void test_dirty_rate_arguments(Fixture *f, const void *unused)
                             "Dirty rate: 0 (MB/s)\r\n"));
 }
 
+#define SHOWS "'info vcpu_dirty_limit' shows the limits\r\n"
+
+static void test_dirty_limit_arguments(Fixture *f, const void *unused)
+{
+    Accel accel = { .tells_writer = true };
+    Vcpu vcpus[2] = { { .vm = f->app.vm }, { .vm = f->app.vm } };
+
+    expect(f, "set_vcpu_dirty_limit 10", "Error: a limit of the dirty rate "
+           "needs -accel kvm,dirty-ring-size=N: nothing else tells which "
+           "vCPU has written a page\r\n");
+    expect(f, "cancel_vcpu_dirty_limit", SHOWS);
+    expect(f, "info vcpu_dirty_limit", "No vCPU is limited\r\n");
+    f->app.vm->accel = &accel;
+    g_ptr_array_add(f->app.vm->vcpus, &vcpus[0]);
+    g_ptr_array_add(f->app.vm->vcpus, &vcpus[1]);
+    expect(f, "set_vcpu_dirty_limit -1", "Error: 'dirty_rate' is MiB per "
+           "second, not -1\r\n");
+    expect(f, "set_vcpu_dirty_limit 10 2",
+           "Error: there is no vCPU 2, their number is 2\r\n");
+    expect(f, "cancel_vcpu_dirty_limit -1",
+           "Error: there is no vCPU -1, their number is 2\r\n");
+    expect(f, "set_vcpu_dirty_limit 10 1", SHOWS);
+    expect(f, "info vcpu_dirty_limit", "vcpu[1], limit rate 10 (MB/s), "
+           "current rate 0 (MB/s)\r\n");
+    expect(f, "set_vcpu_dirty_limit 20", SHOWS);
+    expect(f, "cancel_vcpu_dirty_limit 1", SHOWS);
+    expect(f, "info vcpu_dirty_limit", "vcpu[0], limit rate 20 (MB/s), "
+           "current rate 0 (MB/s)\r\n");
+    expect(f, "set_vcpu_dirty_limit 0", SHOWS);
+    expect(f, "info vcpu_dirty_limit", "No vCPU is limited\r\n");
+    g_ptr_array_set_size(f->app.vm->vcpus, 0);
+    f->app.vm->accel = NULL;
+}
+
 /* ---- addresses ------------------------------------------------------- */
 
 #define CHANNEL(type, addr) \
@@ -421,6 +464,8 @@ int main(int argc, char **argv)
                     test_dirty_rate_golden_text);
     g_test_add("/migration-hmp/dirty-rate/arguments", Fixture, NULL, set_up,
                test_dirty_rate_arguments, tear_down);
+    g_test_add("/migration-hmp/dirty-limit/arguments", Fixture, NULL, set_up,
+               test_dirty_limit_arguments, tear_down);
     g_test_add("/migration-hmp/settings", Fixture, NULL, set_up,
                test_settings, tear_down);
     g_test_add("/migration-hmp/migrate/waits-for-its-end", Fixture, NULL,
