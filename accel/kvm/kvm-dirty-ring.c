@@ -18,6 +18,10 @@
  * what went wrong when it was full shows when what was in it is harvested. */
 #define SUSPECT_PASSES 3
 
+/* Hardware that logs by itself has 512 entries of its own to be written down,
+ * which the kernel keeps room for. */
+#define PML_MIN_ENTRIES 1024
+
 /* 64 pages of a slot, and which of them one ring named. */
 struct KvmRingWords {
     KvmSlot *slot;
@@ -284,7 +288,9 @@ KvmDirtyRing *kvm_dirty_ring_new(KvmSlots *slots, uint32_t entries,
 
     if (r < 0) {
         tm_error_set_errno(error, r, "cannot enable dirty rings of %u "
-                           "entries (KVM_ENABLE_CAP)", entries);
+                           "entries%s (KVM_ENABLE_CAP)", entries,
+                           entries < PML_MIN_ENTRIES ? "; CPUs with "
+                           "page-modification logging need 1024" : "");
         return NULL;
     }
     d = g_new0(KvmDirtyRing, 1);

@@ -388,6 +388,52 @@ static void test_short_reset_is_noticed(void)
     }
 }
 
+/* An entry taken back in the moment it was overwritten leaves a hole, behind
+ * which nothing would ever be harvested. */
+static void test_hole_is_noticed(void)
+{
+    World w;
+
+    world_init(&w, 1);
+    start(&w, DIRTY_CLIENT_MIGRATION, false);
+    for (unsigned i = 0; i < 180; i++) {
+        guest_store(&w, 0, i, 1);
+    }
+    w.rig->rings[0].entries[150].flags = 0;
+    kvm_rig_sync(w.rig);
+    g_assert_cmpuint(w.lost, ==, 1);
+    g_assert_cmpuint(stats(&w).losses[KVM_RING_LOSS_AHEAD], ==, 1);
+    copy_dirty(&w);
+    check_copy(&w);
+    repair(&w);
+    copy_dirty(&w);
+    for (unsigned i = 0; i < 180; i++) {
+        guest_store(&w, 0, i, 2);
+    }
+    kvm_rig_sync(w.rig);
+    g_assert_cmpuint(copy_dirty(&w), ==, 180);
+    check_copy(&w);
+    world_done(&w);
+}
+
+/* The kernel took more than it was given: its index ran past. */
+static void test_ran_past_is_noticed(void)
+{
+    World w;
+
+    world_init(&w, 1);
+    start(&w, DIRTY_CLIENT_MIGRATION, false);
+    guest_store(&w, 0, 3, 1);
+    for (unsigned i = 1; i < 4; i++) {
+        w.rig->rings[0].entries[i].flags = KVM_DIRTY_GFN_F_RESET;
+    }
+    kvm_rig_sync(w.rig);
+    g_assert_cmpuint(w.lost, ==, 1);
+    g_assert_cmpuint(stats(&w).losses[KVM_RING_LOSS_AHEAD], ==, 1);
+    g_assert_cmpuint(dirty(&w, DIRTY_CLIENT_MIGRATION), ==, NPAGES);
+    world_done(&w);
+}
+
 static void test_reset_that_fails(void)
 {
     World w;
@@ -591,6 +637,8 @@ int main(int argc, char **argv)
     g_test_add_func("/dirty-ring/lost/overflow", test_overflow_is_noticed);
     g_test_add_func("/dirty-ring/lost/short-reset",
                     test_short_reset_is_noticed);
+    g_test_add_func("/dirty-ring/lost/hole", test_hole_is_noticed);
+    g_test_add_func("/dirty-ring/lost/ran-past", test_ran_past_is_noticed);
     g_test_add_func("/dirty-ring/lost/reset-fails", test_reset_that_fails);
     g_test_add_func("/dirty-ring/lost/repair-fails", test_repair_that_fails);
     g_test_add_func("/dirty-ring/live/beside-vcpus", test_beside_vcpus);
