@@ -30,6 +30,7 @@
 #include "system/vm.h"
 #include "util/clock.h"
 
+typedef struct DirtyLimit DirtyLimit;               /* dirtylimit.h */
 typedef struct MigrationIncoming MigrationIncoming; /* incoming.h */
 typedef struct RamSave RamSave;                     /* ram.h */
 typedef struct Precopy Precopy;                     /* precopy.h */
@@ -44,6 +45,7 @@ struct Migration {
     void *observer_opaque;
     MigrationOptions options;   /* big lock; the numbers are atomic */
     ChannelEnv channel_env;      /* what addresses may refer to */
+    DirtyLimit *dirty_limit;     /* not owned; NULL: vCPUs cannot be limited */
     MigrationIncoming *incoming; /* made and freed with the job */
 
     /* Outgoing. */

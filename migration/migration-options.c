@@ -5,28 +5,52 @@
  */
 #include "migration/migration.h"
 
+#include "migration/dirty-writers.h"
 #include "migration/incoming.h"
 #include "migration/migration-internal.h"
 #include "migration/options.h"
 #include "util/error.h"
 
+/* What a capability asks of the machine. */
+static bool check_machine(const Migration *m, const MigrationOptions *o,
+                          GError **error)
+{
+    return !migration_options_cap(o, MIGRATION_CAPABILITY_DIRTY_LIMIT) ||
+           dirty_writers_check(m->vm, "capability 'dirty-limit'", error);
+}
+
 bool migration_set_global(Migration *m, const char *name, const char *value,
                           GError **error)
 {
-    return migration_options_set_global(&m->options, name, value, error);
+    MigrationOptions wanted = m->options;
+
+    if (!migration_options_set_global(&wanted, name, value, error)) {
+        return false;
+    }
+    if (!check_machine(m, &wanted, error)) {
+        g_prefix_error(error, "cannot set 'migration.%s' to '%s': ", name,
+                       value);
+        return false;
+    }
+    m->options = wanted; /* start-up: nobody reads them yet */
+    return true;
 }
 
 bool migration_set_capabilities(Migration *m,
                                 const MigrationCapabilityStatusList *list,
                                 GError **error)
 {
+    MigrationOptions wanted = m->options;
+
     /* Both sides look at them as they go. */
     if (migration_is_running(m) || incoming_is_loading(m->incoming)) {
         tm_error_set(error, "capabilities cannot change while a migration is "
                      "in progress");
         return false;
     }
-    return migration_options_set_caps(&m->options, list, error);
+    return migration_options_set_caps(&wanted, list, error) &&
+           check_machine(m, &wanted, error) &&
+           migration_options_set_caps(&m->options, list, error);
 }
 
 bool migration_get_capability(const Migration *m, MigrationCapability cap)

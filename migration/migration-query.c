@@ -7,6 +7,7 @@
 
 #include "accel/accel-ops.h"
 #include "migration/blocker.h"
+#include "migration/dirtylimit.h"
 #include "migration/incoming.h"
 #include "migration/migration-internal.h"
 #include "util/clock.h"
@@ -136,6 +137,20 @@ static void query_times(Migration *m, MigrationInfo *info, bool completed,
     }
 }
 
+/* While vCPUs are limited by this job, and not by the user beside it. */
+static void query_limit(Migration *m, MigrationInfo *info)
+{
+    DirtyLimitStats stats;
+
+    if (migration_options_cap(&m->options, MIGRATION_CAPABILITY_DIRTY_LIMIT) &&
+        m->dirty_limit && dirty_limit_stats(m->dirty_limit, &stats)) {
+        info->has_dirty_limit_throttle_time_per_round = true;
+        info->dirty_limit_throttle_time_per_round = stats.sleep_us;
+        info->has_dirty_limit_ring_full_time = true;
+        info->dirty_limit_ring_full_time = stats.ring_full_us;
+    }
+}
+
 /* The members that mean something while pages move and after success. */
 static void query_numbers(Migration *m, MigrationInfo *info, bool completed)
 {
@@ -148,6 +163,9 @@ static void query_numbers(Migration *m, MigrationInfo *info, bool completed)
     if (GET(throttle_percent)) {
         info->has_cpu_throttle_percentage = true;
         info->cpu_throttle_percentage = GET(throttle_percent);
+    }
+    if (!completed) {
+        query_limit(m, info);
     }
 }
 

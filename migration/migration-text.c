@@ -122,6 +122,14 @@ char *migration_info_text(const MigrationInfo *info)
         LINE(text, "cpu throttle percentage: " N,
              info->cpu_throttle_percentage);
     }
+    if (info->has_dirty_limit_throttle_time_per_round) {
+        LINE(text, "dirty-limit throttle time: " N " us",
+             info->dirty_limit_throttle_time_per_round);
+    }
+    if (info->has_dirty_limit_ring_full_time) {
+        LINE(text, "dirty-limit ring full time: " N " us",
+             info->dirty_limit_ring_full_time);
+    }
     add_addresses(text, info);
     if (info->tidemark) {
         add_costs(text, info->tidemark);

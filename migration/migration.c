@@ -69,6 +69,11 @@ void migration_set_channel_env(Migration *m, const ChannelEnv *env)
     m->channel_env = *env;
 }
 
+void migration_set_dirty_limit(Migration *m, DirtyLimit *limit)
+{
+    m->dirty_limit = limit;
+}
+
 bool migration_is_running(const Migration *m)
 {
     return migration_status_is_running(migration_state_get(&m->state));
@@ -99,6 +104,7 @@ static void end_locked(Migration *m, const GError *error)
         switchover_undo(m);
     }
     /* It changes every memory slot: the guest shall not stand still for it. */
+    cpu_throttle_release(m);
     if (m->log_started) {
         migration_note_clears(m);
         dirty_log_stop(m->vm->map, DIRTY_CLIENT_MIGRATION);
@@ -226,8 +232,11 @@ bool migration_start(Migration *m, const ChannelAddress *address,
                      GError **error)
 {
     /* The main loop tells of the end of it, so not before we return. */
-    if (!check_start(m, address, error) ||
-        !transport_connect(m, address, error)) {
+    if (!check_start(m, address, error) || !cpu_throttle_claim(m, error)) {
+        return false;
+    }
+    if (!transport_connect(m, address, error)) {
+        cpu_throttle_release(m);
         return false;
     }
     begin(m, channel_address_copy(address));
@@ -236,7 +245,7 @@ bool migration_start(Migration *m, const ChannelAddress *address,
 
 bool migration_start_channel(Migration *m, Channel *channel, GError **error)
 {
-    if (!check_start(m, NULL, error)) {
+    if (!check_start(m, NULL, error) || !cpu_throttle_claim(m, error)) {
         return false;
     }
     begin(m, NULL);

@@ -115,12 +115,12 @@ static const ParamRow param_rows[MIG_PARAM__MAX] = {
         NUMBER("max-postcopy-bandwidth", 0, 0, UINT64_MAX, "",
                "capability 'postcopy-ram'"),
     [MIG_PARAM_TLS_AUTHZ] = TEXT("tls-authz", TLS),
+    /* With dirty-limit: the time in which a page counts once, and what each
+     * vCPU may dirty when the guest has to be held back. */
     [MIG_PARAM_X_VCPU_DIRTY_LIMIT_PERIOD] =
-        NUMBER("x-vcpu-dirty-limit-period", 1000, 1, 1000, "ms",
-               "capability 'dirty-limit'"),
+        NUMBER("x-vcpu-dirty-limit-period", 1000, 1, 1000, "ms", NULL),
     [MIG_PARAM_VCPU_DIRTY_LIMIT] =
-        NUMBER("vcpu-dirty-limit", 1, 1, UINT64_MAX, "MB/s",
-               "capability 'dirty-limit'"),
+        NUMBER("vcpu-dirty-limit", 1, 1, UINT64_MAX, "MB/s", NULL),
     [MIG_PARAM_MODE] =
         ENUM("mode", MIG_MODE_NORMAL, &qapi_type_MigMode,
              "checkpoint and restart"),

@@ -15,28 +15,33 @@
 #include "util/cutils.h"
 #include "util/error.h"
 
-/* The capabilities that are built, and which other one each needs. */
+/* The capabilities that are built, and which other one each needs or does not
+ * go with. */
 typedef struct CapRow {
     bool built;
     int needs;               /* MigrationCapability, or -1 */
+    int excludes;            /* the same; one of the two says so */
 } CapRow;
 
 static const CapRow cap_rows[MIGRATION_CAPABILITY__MAX] = {
     /* Throttle the vCPUs when the guest dirties faster than it is sent. */
-    [MIGRATION_CAPABILITY_AUTO_CONVERGE] = { true, -1 },
+    [MIGRATION_CAPABILITY_AUTO_CONVERGE] = { true, -1, -1 },
     /* Send the events MIGRATION and MIGRATION_PASS. */
-    [MIGRATION_CAPABILITY_EVENTS] = { true, -1 },
+    [MIGRATION_CAPABILITY_EVENTS] = { true, -1, -1 },
     /* Wait until the destination has said that it has everything. */
-    [MIGRATION_CAPABILITY_RETURN_PATH] = { true, -1 },
+    [MIGRATION_CAPABILITY_RETURN_PATH] = { true, -1, -1 },
     /* Wait for migrate-continue with the guest stopped. */
-    [MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER] = { true, -1 },
+    [MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER] = { true, -1, -1 },
     /* Send no memory that both sides have mapped. */
-    [MIGRATION_CAPABILITY_X_IGNORE_SHARED] = { true, -1 },
+    [MIGRATION_CAPABILITY_X_IGNORE_SHARED] = { true, -1, -1 },
     /* Do not switch over before the destination has said that it can. */
     [MIGRATION_CAPABILITY_SWITCHOVER_ACK] = {
-        true, MIGRATION_CAPABILITY_RETURN_PATH },
+        true, MIGRATION_CAPABILITY_RETURN_PATH, -1 },
     /* Send the UUID, for the destination to compare. */
-    [MIGRATION_CAPABILITY_VALIDATE_UUID] = { true, -1 },
+    [MIGRATION_CAPABILITY_VALIDATE_UUID] = { true, -1, -1 },
+    /* Limit the rate at which vCPUs dirty memory, instead of their time. */
+    [MIGRATION_CAPABILITY_DIRTY_LIMIT] = {
+        true, -1, MIGRATION_CAPABILITY_AUTO_CONVERGE },
 };
 
 /* A switch or number that -global sets. */
@@ -96,23 +101,39 @@ bool migration_options_cap(const MigrationOptions *o, MigrationCapability cap)
     return __atomic_load_n(&o->caps, __ATOMIC_RELAXED) & (UINT64_C(1) << cap);
 }
 
+static bool has_cap(uint64_t caps, int cap)
+{
+    return cap >= 0 && caps & (UINT64_C(1) << cap);
+}
+
+static bool cap_check(MigrationCapability cap, uint64_t caps, GError **error)
+{
+    const CapRow *row = &cap_rows[cap];
+
+    if (!row->built) {
+        tm_error_set(error, "capability '%s' is not supported",
+                     MigrationCapability_str(cap));
+        return false;
+    }
+    if (row->needs >= 0 && !has_cap(caps, row->needs)) {
+        tm_error_set(error, "capability '%s' needs capability '%s'",
+                     MigrationCapability_str(cap),
+                     MigrationCapability_str(row->needs));
+        return false;
+    }
+    if (has_cap(caps, row->excludes)) {
+        tm_error_set(error, "capabilities '%s' and '%s' exclude each other",
+                     MigrationCapability_str(cap),
+                     MigrationCapability_str(row->excludes));
+        return false;
+    }
+    return true;
+}
+
 static bool caps_check(uint64_t caps, GError **error)
 {
     for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
-        int needs = cap_rows[i].needs;
-
-        if (!(caps & (UINT64_C(1) << i))) {
-            continue;
-        }
-        if (!cap_rows[i].built) {
-            tm_error_set(error, "capability '%s' is not supported",
-                         MigrationCapability_str(i));
-            return false;
-        }
-        if (needs >= 0 && !(caps & (UINT64_C(1) << needs))) {
-            tm_error_set(error, "capability '%s' needs capability '%s'",
-                         MigrationCapability_str(i),
-                         MigrationCapability_str(needs));
+        if (has_cap(caps, i) && !cap_check(i, caps, error)) {
             return false;
         }
     }

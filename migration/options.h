@@ -43,8 +43,8 @@ typedef enum MigParam {
     MIG_PARAM_XBZRLE_CACHE_SIZE,
     MIG_PARAM_MAX_POSTCOPY_BANDWIDTH,
     MIG_PARAM_TLS_AUTHZ,
-    MIG_PARAM_X_VCPU_DIRTY_LIMIT_PERIOD,
-    MIG_PARAM_VCPU_DIRTY_LIMIT,
+    MIG_PARAM_X_VCPU_DIRTY_LIMIT_PERIOD,  /* ms */
+    MIG_PARAM_VCPU_DIRTY_LIMIT,           /* MiB/s */
     MIG_PARAM_MODE,                       /* MigMode */
     MIG_PARAM_DIRECT_IO,
     MIG_PARAM__MAX,
@@ -77,7 +77,7 @@ uint64_t migration_options_param(const MigrationOptions *o, MigParam param);
 
 /** migration_options_set_caps() - change several capabilities at once
  *  @list: later entries win
- *  Context: big lock. Errors: one is not supported, two do not go together,
+ *  Context: big lock. Errors: one is not supported, two exclude each other,
  *  or one needs another; all are named. Nothing is changed then. */
 bool migration_options_set_caps(MigrationOptions *o,
                                 const MigrationCapabilityStatusList *list,

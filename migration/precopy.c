@@ -125,6 +125,8 @@ static void judge_round(Precopy *p, const MigrationRound *round)
     decide(p, &in);
     if (p->answer.verdict == CONVERGENCE_THROTTLE) {
         cpu_throttle_raise(p->m, in.round_dirty_bytes, in.round_sent_bytes);
+    } else {
+        cpu_throttle_follow(p->m);
     }
     if (in.round_ended) {
         p->period_ns = 0;

@@ -157,6 +157,7 @@ static bool make_migration(Machine *m, GError **error)
     migration_set_channel_env(app->migration, &env);
     app->dirty_rate = dirty_rate_new(app->vm, clock_new_host());
     app->dirty_limit = dirty_limit_new(app->vm, clock_new_host());
+    migration_set_dirty_limit(app->migration, app->dirty_limit);
     for (guint i = 0; i < m->opts->global_list->len; i++) {
         const OptGlobal *g = g_ptr_array_index(m->opts->global_list, i);
 

@@ -13,6 +13,7 @@
 #include "io/connect.h"
 #include "qapi/qapi-types.h"
 
+typedef struct DirtyLimit DirtyLimit;
 typedef struct Vm Vm;
 typedef struct Migration Migration;
 
@@ -34,6 +35,10 @@ void migration_free(Migration *m);
 /** migration_set_channel_env() - what addresses may refer to: file descriptors
  *  that clients have passed. @env: copied. Context: start-up. */
 void migration_set_channel_env(Migration *m, const ChannelEnv *env);
+
+/** migration_set_dirty_limit() - what capability dirty-limit limits vCPUs
+ *  with; outlives the job. Context: start-up. */
+void migration_set_dirty_limit(Migration *m, DirtyLimit *limit);
 
 /**
  * migration_set_global() - -global migration.NAME=VALUE: a property

@@ -30,6 +30,11 @@ void incoming_query(MigrationIncoming *in, MigrationInfo *info)
 {
 }
 
+bool incoming_is_loading(const MigrationIncoming *in)
+{
+    return false;
+}
+
 /* What the destination says at the end. */
 FakeShut fake_shut;
 bool fake_acked;

@@ -79,6 +79,12 @@ static const struct {
       "pages-per-second: 18209\ndirty pages rate: 939 pages\n"
       "precopy ram: 15652 kbytes\ndowntime ram: 102015 kbytes\n"
       "cpu throttle percentage: 20\n" },
+    { "{\"status\": \"active\", \"total-time\": 3,"
+      "\"dirty-limit-throttle-time-per-round\": 8300,"
+      "\"dirty-limit-ring-full-time\": 0}",
+      "Migration status: active\ntotal time: 3 ms\n"
+      "dirty-limit throttle time: 8300 us\n"
+      "dirty-limit ring full time: 0 us\n" },
     { "{\"status\": \"cancelled\"}",
       "Migration status: cancelled\ntotal time: 0 ms\n" },
     { "{\"status\": \"failed\", \"error-desc\": \"Failed to connect to "
@@ -264,6 +270,10 @@ static void test_settings(Fixture *f, const void *unused)
            "Error: invalid parameter value: bogus\r\n");
     expect(f, "migrate_set_capability multifd on",
            "Error: capability 'multifd' is not supported\r\n");
+    expect(f, "migrate_set_capability dirty-limit on",
+           "Error: capability 'dirty-limit' needs -accel "
+           "kvm,dirty-ring-size=N: nothing else tells which vCPU has written "
+           "a page\r\n");
     expect(f, "migrate_set_parameter bogus 1",
            "Error: invalid parameter value: bogus\r\n");
     expect(f, "migrate_set_parameter downtime-limit 400", "");

@@ -131,7 +131,8 @@ static const Range ranges[] = {
     { "multifd-zlib-level", 0, 9, true },
     { "multifd-zstd-level", 0, 20, true },
     { "multifd-qatzip-level", 1, 9, true },
-    { "x-vcpu-dirty-limit-period", 1, 1000, true },
+    { "x-vcpu-dirty-limit-period", 1, 1000, false },
+    { "vcpu-dirty-limit", 1, UINT64_MAX, false },
 };
 
 static void check_value(const Range *range, uint64_t value, bool good)
@@ -223,7 +224,8 @@ static void test_caps_each_alone(void)
         1u << MIGRATION_CAPABILITY_RETURN_PATH |
         1u << MIGRATION_CAPABILITY_X_IGNORE_SHARED |
         1u << MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER |
-        1u << MIGRATION_CAPABILITY_AUTO_CONVERGE;
+        1u << MIGRATION_CAPABILITY_AUTO_CONVERGE |
+        1u << MIGRATION_CAPABILITY_DIRTY_LIMIT;
 
     for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
         g_autoptr(GError) error = NULL;
@@ -262,6 +264,30 @@ static void test_caps_need_others(void)
     g_assert_true(migration_options_cap(&o, MIGRATION_CAPABILITY_RETURN_PATH));
 }
 
+static void test_caps_exclude_each_other(void)
+{
+    static const int order[][2] = {
+        { MIGRATION_CAPABILITY_AUTO_CONVERGE,
+          MIGRATION_CAPABILITY_DIRTY_LIMIT },
+        { MIGRATION_CAPABILITY_DIRTY_LIMIT,
+          MIGRATION_CAPABILITY_AUTO_CONVERGE },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
+        g_autoptr(GError) error = NULL;
+        MigrationOptions o;
+
+        migration_options_init(&o);
+        g_assert_true(set_cap(&o, order[i][0], true, &error));
+        g_assert_false(set_cap(&o, order[i][1], true, &error));
+        expect_words(&error, "capabilities 'dirty-limit' and 'auto-converge' "
+                     "exclude each other");
+        g_assert_false(migration_options_cap(&o, order[i][1]));
+        g_assert_true(set_cap(&o, order[i][0], false, &error));
+        g_assert_true(set_cap(&o, order[i][1], true, &error));
+    }
+}
+
 static void test_caps_all_or_none(void)
 {
     MigrationCapabilityStatus good = { MIGRATION_CAPABILITY_EVENTS, true };
@@ -287,6 +313,7 @@ static void test_globals(void)
         { "x-colo", "off" }, { "x-max-bandwidth", "1M" },
         { "max-cpu-throttle", "50" }, { "x-downtime-limit", "7" },
         { "zero-page-detection", "legacy" }, { "direct-io", "off" },
+        { "x-vcpu-dirty-limit-period", "7" }, { "vcpu-dirty-limit", "20" },
     };
     static const char *const bad[][3] = {
         { "x-clear-bitmap-shift", "64", "x-clear-bitmap-shift" },
@@ -382,6 +409,8 @@ int main(int argc, char **argv)
                     test_caps_each_alone);
     g_test_add_func("/migration-options/caps/need-others",
                     test_caps_need_others);
+    g_test_add_func("/migration-options/caps/exclude-each-other",
+                    test_caps_exclude_each_other);
     g_test_add_func("/migration-options/caps/all-or-none",
                     test_caps_all_or_none);
     g_test_add_func("/migration-options/globals/set", test_globals);
