@@ -164,6 +164,18 @@ static uint32_t take_back_locked(KvmDirtyRing *d, uint32_t want,
     return sum;
 }
 
+/* A kernel that heeds the limit may well have filled the ring again by now; of
+ * one that does not nobody knows where it stopped. */
+static void look_once_more(KvmDirtyRing *d, KvmRing *ring)
+    TSA_REQUIRES(d->slots->lock);
+static void look_once_more(KvmDirtyRing *d, KvmRing *ring)
+{
+    if (d->may_overrun && !ring->astray && kvm_ring_came_round(ring)) {
+        ring->doubt = true;
+        kvm_dirty_ring_lose_locked(d, KVM_RING_LOSS_WHOLE);
+    }
+}
+
 static void note_taken(KvmRing *ring, uint32_t taken, uint32_t want)
 {
     if (ring->astray) {
@@ -194,7 +206,10 @@ static void reset_locked(KvmDirtyRing *d)
         taken = take_back_locked(d, want, &clean);
     }
     for (guint i = 0; i < d->rings->len; i++) {
-        note_taken(g_ptr_array_index(d->rings, i), taken, want);
+        KvmRing *ring = g_ptr_array_index(d->rings, i);
+
+        look_once_more(d, ring);
+        note_taken(ring, taken, want);
     }
     if (!clean) {
         kvm_dirty_ring_lose_locked(d, taken > want ? KVM_RING_LOSS_AHEAD :

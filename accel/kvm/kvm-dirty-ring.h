@@ -66,6 +66,7 @@ struct KvmDirtyRing {
      *  vCPU's thread, no lock. NULL: whoever owns this looks itself. */
     void (*on_lost)(void *opaque);
     void *opaque;
+    bool may_overrun;      /* the kernel may push into a full ring */
     int running;           /* vCPUs in guest mode; atomic */
     int logged;            /* slots that are logged; atomic */
     KvmRingStats stats;    /* atomic, field by field */

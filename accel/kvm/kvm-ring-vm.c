@@ -130,6 +130,7 @@ void kvm_ring_vm_init(KvmState *kvm, const KvmOptions *options)
     }
     kvm_ring_selftest(kvm->io.ops, d->entries, kvm->mode.ring_capability,
                       &kvm->ring_host);
+    d->may_overrun = !kvm->ring_host.known || kvm->ring_host.per_store;
     choose_period(kvm);
     kvm_reaper_set_delay(&d->reaper, options->ring_delay_us);
     d->on_lost = on_lost;

@@ -79,6 +79,11 @@ void kvm_ring_find_taken(KvmRing *r)
     taken_up_to(r, index);
 }
 
+bool kvm_ring_came_round(const KvmRing *r)
+{
+    return r->last && is_dirty(r, r->next - r->last - 1);
+}
+
 /* The flag ahead is read first. If it is set, what was pushed before it can
  * be seen by now. */
 bool kvm_ring_is_ahead(const KvmRing *r)

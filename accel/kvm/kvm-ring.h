@@ -91,6 +91,16 @@ void kvm_ring_find_taken(KvmRing *r);
  */
 bool kvm_ring_is_ahead(const KvmRing *r);
 
+/**
+ * kvm_ring_came_round() - after a reset: has the kernel pushed, since the last
+ * harvest began, as many entries as the ring has?
+ * The next one would have gone into the first entry of that harvest. Was that
+ * in the moment in which it was taken back, the kernel has protected the wrong
+ * page or wiped out the new entry, and nothing else shows it.
+ * Cost: one load.
+ */
+bool kvm_ring_came_round(const KvmRing *r);
+
 /** Make the kernel take back what is harvested.
  *  Returns: how many entries it took, 0 on an error too. */
 typedef uint32_t KvmRingResetFn(void *opaque);

@@ -25,6 +25,7 @@ typedef struct World {
     unsigned window;
     uint8_t *copy;
     uint64_t value;      /* stored last by read_and_store() */
+    unsigned more;       /* stores to be made by store_more() */
     unsigned lost;       /* calls of the hook; atomic */
 } World;
 
@@ -388,6 +389,53 @@ static void test_short_reset_is_noticed(void)
     }
 }
 
+static void store_more(void *opaque)
+{
+    World *w = opaque;
+
+    for (; w->more; w->more--) {
+        guest_store(w, 0, 1000 + w->more, 1);
+    }
+}
+
+/* A ring that fills up while it is reset may have overflowed into the entry
+ * that was being taken back. */
+static void test_full_in_reset_is_noticed(void)
+{
+    static const struct {
+        unsigned fewer;
+        bool may_overrun, lost;
+    } cases[] = {
+        { 0, true, true }, { 1, true, false }, { 0, false, false },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        World w;
+
+        world_init(&w, 1);
+        w.rig->model->log_stores = true;
+        w.rig->model->log_batch = 8 * ENTRIES;
+        engine(&w)->may_overrun = cases[i].may_overrun;
+        start(&w, DIRTY_CLIENT_MIGRATION, false);
+        for (unsigned page = 0; page < 100; page++) {
+            guest_store(&w, 0, page, 1);
+        }
+        w.more = ENTRIES - 100 - cases[i].fewer;
+        w.rig->model->opaque = &w;
+        w.rig->model->interleave = store_more;
+        kvm_rig_sync(w.rig);
+        w.rig->model->interleave = NULL;
+        g_assert_cmpuint(w.lost, ==, cases[i].lost);
+        if (w.lost) {
+            repair(&w);
+        }
+        kvm_rig_sync(w.rig);
+        copy_dirty(&w);
+        check_copy(&w);
+        world_done(&w);
+    }
+}
+
 /* An entry taken back in the moment it was overwritten leaves a hole, behind
  * which nothing would ever be harvested. */
 static void test_hole_is_noticed(void)
@@ -637,6 +685,8 @@ int main(int argc, char **argv)
     g_test_add_func("/dirty-ring/lost/overflow", test_overflow_is_noticed);
     g_test_add_func("/dirty-ring/lost/short-reset",
                     test_short_reset_is_noticed);
+    g_test_add_func("/dirty-ring/lost/full-in-reset",
+                    test_full_in_reset_is_noticed);
     g_test_add_func("/dirty-ring/lost/hole", test_hole_is_noticed);
     g_test_add_func("/dirty-ring/lost/ran-past", test_ran_past_is_noticed);
     g_test_add_func("/dirty-ring/lost/reset-fails", test_reset_that_fails);
