@@ -63,17 +63,21 @@ static unsigned sleep_us(const KvmReaper *r)
  */
 static void wait_locked(KvmReaper *r)
 {
-    gint64 end_us = g_get_monotonic_time() + sleep_us(r);
+    gint64 begin_us = g_get_monotonic_time();
+    bool woken = false;
 
     __atomic_store_n(&r->asleep, true, __ATOMIC_SEQ_CST);
     while (!is_wanted(r) && !r->poked && !r->ops->is_busy(r->opaque)) {
         g_cond_wait(&r->wake, &r->lock);
-        end_us = g_get_monotonic_time() + KVM_REAPER_MIN_US;
+        begin_us = g_get_monotonic_time();
+        woken = true;
     }
     __atomic_store_n(&r->asleep, false, __ATOMIC_SEQ_CST);
     r->poked = false;
+    /* A new pace wakes us, and counts from the beginning of this wait. */
     while (!is_wanted(r) &&
-           g_cond_wait_until(&r->wake, &r->lock, end_us)) {
+           g_cond_wait_until(&r->wake, &r->lock, begin_us +
+                             (woken ? KVM_REAPER_MIN_US : sleep_us(r)))) {
     }
 }
 
