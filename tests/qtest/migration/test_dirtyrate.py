@@ -16,7 +16,18 @@ suite = Suite('/dirtyrate')
 UNSTARTED = {'status': 'unstarted', 'sample-pages': 0, 'mode': 'page-sampling',
              'calc-time-unit': 'second', 'start-time': 0, 'calc-time': 0}
 MODES = ('page-sampling', 'dirty-bitmap')
+# One more, which counts no writes of the program itself.
+GUEST_MODES = MODES + ('dirty-ring',)
 NO_RING = "mode 'dirty-ring' needs -accel kvm,dirty-ring-size=N"
+
+
+def has_ring():
+    return 'dirty-ring-size' in accel_of(suite)
+
+
+def need_mode(mode):
+    if mode == 'dirty-ring' and not has_ring():
+        raise common.Skip('needs a dirty ring')
 
 
 def check(got, want, what):
@@ -73,6 +84,7 @@ def whole_working_set(mode):
     """The guest goes over all of its 16 MiB several times in the period: each
     page counts once, so the rate is 16 MiB by the period, wherever the period
     begins. Nothing but the tables and the page of its counter comes on top."""
+    need_mode(mode)
     size = 16 << 20
     with machine(writer(suite, accel_of(suite), start=1 << 20,
                         end=(1 << 20) + size)) as vm:
@@ -88,6 +100,11 @@ def whole_working_set(mode):
                 break
             ms = min(60000, ms * 4)
         check(info['mode'], mode, 'mode')
+        check([v['id'] for v in info.get('vcpu-dirty-rate', ())],
+              [0] if mode == 'dirty-ring' else [], 'vCPUs')
+        if mode == 'dirty-ring':
+            check(info['vcpu-dirty-rate'][0]['dirty-rate'],
+                  info['dirty-rate'], 'rate of the only vCPU')
         check(info['sample-pages'], 16384 if mode == 'page-sampling' else 0,
               'sample-pages')
         if info['calc-time'] < ms:
@@ -103,17 +120,18 @@ def whole_working_set(mode):
             raise AssertionError('%.2f MiB written? %r' % (mib, info))
 
 
-for each in MODES:
+for each in GUEST_MODES:
     suite.add('rate/working-set/' + each, whole_working_set, each)
 
 
 def idle_guest(mode):
+    need_mode(mode)
     with machine(idle(suite)) as vm:
         vm.wait_serial(b'B')
         check(measure(vm, 50, mode)['dirty-rate'], 0, 'rate of an idle guest')
 
 
-for each in MODES:
+for each in GUEST_MODES:
     suite.add('rate/idle/' + each, idle_guest, each)
 
 
@@ -190,22 +208,27 @@ def people():
               'Sample Pages: 0 (per GB)\nPeriod: 0 (sec)\n'
               'Mode: page-sampling\nDirty rate: (not ready)\n', 'at first')
         spin(vm)
-        for line, mode, samples in (('1', 'page-sampling', 512),
+        ring = [('-r 1', 'dirty-ring', None)] if has_ring() else []
+        for line, mode, samples in [('1', 'page-sampling', 512),
                                     ('1 1024', 'page-sampling', 1024),
-                                    ('-b 1', 'dirty-bitmap', None)):
+                                    ('-b 1', 'dirty-bitmap', None)] + ring:
             said = vm.hmp('calc_dirty_rate ' + line)
             check('measuring for 1 s' in said, True, said)
             info = result(vm)
             check(vm.hmp('info dirty_rate'),
                   'Status: measured\nStart Time: %d (ms)\n%s'
-                  'Period: %d (sec)\nMode: %s\nDirty rate: %d (MB/s)\n' % (
+                  'Period: %d (sec)\nMode: %s\nDirty rate: %d (MB/s)\n%s' % (
                       info['start-time'] * 1000,
                       'Sample Pages: %d (per GB)\n' % samples if samples
                       else '', info['calc-time'] // 1000, mode,
-                      info['dirty-rate']), line)
+                      info['dirty-rate'], ''.join(
+                          'vcpu[%d], Dirty rate: %d (MB/s)\n' % (
+                              v['id'], v['dirty-rate'])
+                          for v in info.get('vcpu-dirty-rate', ()))), line)
         for line, words in (('', 'Error'), ('0', 'must be 1 to 60 s'),
                             ('61', 'must be 1 to 60 s'), ('x', 'Error'),
-                            ('-r 1', NO_RING),
+                            ('-r 0' if has_ring() else '-r 1',
+                             'must be 1 to 60 s' if has_ring() else NO_RING),
                             ('-r -b 1', 'exclude each other'),
                             ('-x 1', 'Error'), ('1 127', '128 to 16384'),
                             ('1 16385', '128 to 16384'),
@@ -232,7 +255,10 @@ def limits():
             refused(vm, 'sample-pages', calc_time=1, sample_pages=bad)
         refused(vm, 'sample-pages', calc_time=1, sample_pages=512,
                 mode='dirty-bitmap')
-        refused(vm, NO_RING, calc_time=1, mode='dirty-ring')
+        refused(vm, "not for 'dirty-ring'" if has_ring() else NO_RING, calc_time=1,
+                mode='dirty-ring', sample_pages=512)
+        if not has_ring():
+            refused(vm, NO_RING, calc_time=1, mode='dirty-ring')
         refused(vm, 'no-such', calc_time=1, mode='no-such')
         refused(vm, 'hour', calc_time=1, calc_time_unit='hour')
         refused(vm, 'calc-time', mode='dirty-bitmap')
