@@ -7,7 +7,7 @@ import sys
 import time
 
 import common
-from common import MEM, Pair, Suite, Vm, accel_of, idle, wait_until, writer
+from common import Pair, Suite, Vm, accel_of, idle, wait_until, writer
 from tmlib.qmp import QmpError
 
 suite = Suite('/dirtylimit')
@@ -121,7 +121,8 @@ def by_global():
 # ---- with a ring ----
 
 LIMIT = 20              # MiB/s
-SET_MIB = 23            # that the writer goes over: more than in a period
+SET_MIB = 23            # that the writer of the migration goes over
+LARGE_MIB = 70          # three periods' worth: each store is a page that counts
 WINDOWS = 12            # of the guest's time; a busy host spoils some
 
 
@@ -131,11 +132,11 @@ def need_ring():
         raise common.Skip('needs a dirty ring')
 
 
-def machine(*args, **parameters):
+def machine(*args, mib=SET_MIB):
     need_ring()
     return Vm(suite.options.binary, args, accel_of(suite),
-              mem='%dM' % (MEM >> 20),
-              guest=writer(suite, accel_of(suite), **parameters))
+              mem='%dM' % (mib + 8),
+              guest=writer(suite, accel_of(suite), end=(1 + mib) << 20))
 
 
 def pass_times(vm, n):
@@ -149,10 +150,12 @@ def pass_times(vm, n):
     return times
 
 
-def speed(vm, passes=3):
-    """MiB per second by the guest's own counter, over some passes."""
+def speed(vm, mib=SET_MIB):
+    """MiB per second by the guest's own counter: at the limit, of three
+    seconds."""
+    passes = max(1, 3 * LIMIT // mib)
     times = pass_times(vm, passes)
-    return SET_MIB * passes / (times[-1] - times[0])
+    return mib * passes / (times[-1] - times[0])
 
 
 def near(rate):
@@ -162,7 +165,7 @@ def near(rate):
 def reaches_limit(vm):
     seen = []
     while len(seen) < WINDOWS:
-        seen.append(speed(vm))
+        seen.append(speed(vm, LARGE_MIB))
         if near(seen[-1]):
             break
     print('# MiB/s by the guest: ' + ' '.join('%.2f' % s for s in seen))
@@ -179,7 +182,7 @@ def limits(vm):
 def meets_the_limit():
     """A guest at CPL 3 that writes as fast as it can: its own progress shows
     the limit, so does the query; and cancelled, it is gone."""
-    with machine() as vm:
+    with machine(mib=LARGE_MIB) as vm:
         vm.wait_serial(b'B')
         vm.cmd('set-vcpu-dirty-limit', dirty_rate=LIMIT)
         check(limits(vm), [(0, LIMIT)], 'limits')
@@ -194,7 +197,8 @@ def meets_the_limit():
         reaches_limit(vm)
         vm.cmd('cancel-vcpu-dirty-limit', cpu_index=0)
         check(limits(vm), [], 'limits')
-        wait_until(lambda: speed(vm) > 2 * LIMIT, what='full speed again')
+        wait_until(lambda: speed(vm, LARGE_MIB) > 2 * LIMIT,
+                   what='full speed again')
 
 
 @suite.test('ring/below-untouched')
@@ -205,8 +209,7 @@ def below():
                         'tm-limit-%d' % os.getpid())
     try:
         for limit, mib in ((LIMIT, 8), (100000, SET_MIB)):
-            with machine('-trace', 'vcpu_sleep', '-D', path,
-                         end=(1 + mib) << 20) as vm:
+            with machine('-trace', 'vcpu_sleep', '-D', path, mib=mib) as vm:
                 vm.wait_serial(b'B')
                 vm.cmd('set-vcpu-dirty-limit', dirty_rate=limit)
                 wait_until(lambda: vm.cmd('query-vcpu-dirty-limit')[0]
