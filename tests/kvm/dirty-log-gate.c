@@ -7,6 +7,8 @@
  */
 #include "dirty-log.h"
 
+#define TURN_US 5000
+
 void dl_gate_init(DlGate *g)
 {
     *g = (DlGate) { .allowed = 1 };
@@ -58,6 +60,19 @@ void dl_gate_allow(DlGate *g, uint64_t n)
     g_mutex_unlock(&g->lock);
 }
 
+/* Guests may need somebody to get to their sync points. */
+static void wait_a_turn(DlGate *g)
+{
+    if (!g->turn) {
+        g_cond_wait(&g->cond, &g->lock);
+    } else if (!g_cond_wait_until(&g->cond, &g->lock,
+                                  g_get_monotonic_time() + TURN_US)) {
+        g_mutex_unlock(&g->lock);
+        g->turn(g->opaque);
+        g_mutex_lock(&g->lock);
+    }
+}
+
 void dl_gate_park(DlGate *g, unsigned n)
 {
     g_mutex_lock(&g->lock);
@@ -65,7 +80,7 @@ void dl_gate_park(DlGate *g, unsigned n)
     g->stops++;
     g_cond_broadcast(&g->cond);
     while (g->waiting < n) {
-        g_cond_wait(&g->cond, &g->lock);
+        wait_a_turn(g);
     }
     g_mutex_unlock(&g->lock);
 }

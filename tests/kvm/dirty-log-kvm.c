@@ -113,8 +113,9 @@ static int run_to_sync(DlMachine *m, unsigned id)
     int reason;
 
     do {
+        dl_vcpu_enter(m, id);
         reason = raw_vcpu_run(km->vcpus[id]);
-    } while (reason == KVM_EXIT_DIRTY_RING_FULL && dl_vcpu_full(m, id));
+    } while (dl_vcpu_leave(m, id, reason == KVM_EXIT_DIRTY_RING_FULL));
     return reason;
 }
 

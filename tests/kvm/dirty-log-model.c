@@ -91,8 +91,9 @@ static bool write_page(ModelVcpu *v)
 
     load(v);
     do {
+        dl_vcpu_enter(v->m, v->id);
         r = kvm_model_vcpu_try(mm->model, v->id, gpa_of(v), v->value);
-    } while (r == KVM_MODEL_FULL && dl_vcpu_full(v->m, v->id));
+    } while (dl_vcpu_leave(v->m, v->id, r == KVM_MODEL_FULL));
     g_assert_cmpint(r, !=, KVM_MODEL_EXIT);
     return r == KVM_MODEL_STORED;
 }
@@ -268,7 +269,7 @@ static void stepped_park(DlMachine *m)
 
     for (unsigned i = 0; i < m->config->vcpus; i++) {
         while (!at_sync(&mm->vcpus[i]) &&
-               (step(&mm->vcpus[i]) || dl_vcpu_full(m, i))) {
+               (step(&mm->vcpus[i]) || dl_vcpu_leave(m, i, true))) {
         }
     }
     mm->parked = true;

@@ -44,16 +44,6 @@ static RawRings *rings_of(DlTracker *t)
     return ((RawTracker *)t->opaque)->rings;
 }
 
-/* The kernel has lost entries, and the run cannot go on. */
-static void notice(DlTracker *t, const char *format, unsigned vcpu)
-{
-    g_mutex_lock(&t->m->gate.lock);
-    if (!t->noticed) {
-        t->noticed = g_strdup_printf(format, vcpu);
-    }
-    g_mutex_unlock(&t->m->gate.lock);
-}
-
 static void fail(DlTracker *t, const struct kvm_dirty_gfn *e)
 {
     g_mutex_lock(&t->m->gate.lock);
@@ -93,7 +83,7 @@ static void harvest(DlTracker *t, unsigned vcpu)
         }
     }
     if (n == ring->size) {
-        notice(t, "all entries of vCPU %u's ring were dirty at once", vcpu);
+        dl_notice(t, "all entries of a ring were dirty at once");
     }
     r->given += n;
     __atomic_fetch_add(&r->harvested[vcpu], n, __ATOMIC_RELAXED);
@@ -112,7 +102,7 @@ static bool reset(DlTracker *t)
 
         in_vain = n == 0 || n == -EINTR ? in_vain + 1 : 0;
         if (in_vain > TRIES || (n < 0 && n != -EINTR) || n > (int)r->given) {
-            notice(t, "a reset took less or more than it was given", 0);
+            dl_notice(t, "a reset took less or more than it was given");
             r->given = 0;
             break;
         }
@@ -251,18 +241,21 @@ static void stop_thread(DlTracker *t)
 }
 
 /* The vCPU waits for whoever collects, not the other way round. */
-static bool full(void *opaque, unsigned vcpu)
+static bool leave(void *opaque, unsigned vcpu, bool full)
 {
     DlTracker *t = opaque;
     RawRings *r = rings_of(t);
     uint64_t now;
 
+    if (!full) {
+        return false;
+    }
     ask(t);
     now = __atomic_load_n(&r->harvested[vcpu], __ATOMIC_RELAXED);
     r->in_vain[vcpu] = now == r->seen[vcpu] ? r->in_vain[vcpu] + 1 : 0;
     r->seen[vcpu] = now;
     if (r->in_vain[vcpu] >= 2) {
-        notice(t, "vCPU %u left with its ring full and nothing in it", vcpu);
+        dl_notice(t, "a vCPU left with its ring full and nothing in it");
     }
     return !dl_has_noticed(t->m, t, NULL);
 }
@@ -294,7 +287,7 @@ static void ring_start(DlTracker *t)
         ring_reader_init(&r->of[i], t->m->io, t->m->vcpu_fds[i],
                          t->config->ring_entries);
     }
-    t->m->hooks = (DlRunHooks) { .full = full, .opaque = t };
+    t->m->hooks = (DlRunHooks) { .leave = leave, .opaque = t };
     raw_log(t, true);
     if (t->config->machine != &dl_machine_stepped) {
         start_thread(t);

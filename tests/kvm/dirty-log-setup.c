@@ -160,10 +160,26 @@ bool dl_has_noticed(DlMachine *m, const DlTracker *t, char **ret)
     return has;
 }
 
-bool dl_vcpu_full(DlMachine *m, unsigned vcpu)
+void dl_notice(DlTracker *t, const char *why)
 {
-    __atomic_fetch_add(&m->full_exits, 1, __ATOMIC_RELAXED);
-    return m->hooks.full && m->hooks.full(m->hooks.opaque, vcpu);
+    g_mutex_lock(&t->m->gate.lock);
+    if (!t->noticed) {
+        t->noticed = g_strdup(why);
+    }
+    g_mutex_unlock(&t->m->gate.lock);
+}
+
+void dl_vcpu_enter(DlMachine *m, unsigned vcpu)
+{
+    if (m->hooks.enter) {
+        m->hooks.enter(m->hooks.opaque, vcpu);
+    }
+}
+
+bool dl_vcpu_leave(DlMachine *m, unsigned vcpu, bool full)
+{
+    __atomic_fetch_add(&m->full_exits, full, __ATOMIC_RELAXED);
+    return m->hooks.leave && m->hooks.leave(m->hooks.opaque, vcpu, full);
 }
 
 void dl_add_case(const void *config, size_t size, GTestDataFunc run,

@@ -118,7 +118,8 @@ static const char *unfit(const DlConfig *c)
     bool ring = c->mode == DL_DIRTY_RING, late = c->mutant == DL_LATE_STOP;
 
     if (c->tracker == &dl_tracker_engine) {
-        return ring ? "the engine has no mode 'dirty-ring'" :
+        return ring && c->machine == &dl_machine_stepped ?
+            "the engine reads rings in a thread, which no seed knows of" :
             c->mutant != DL_RIGHT && !late &&
             c->mutant != DL_CLEAR_AFTER_READ ?
             "the engine does not make such a mistake" : NULL;

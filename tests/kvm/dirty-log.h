@@ -157,13 +157,18 @@ typedef struct DlGate {
     unsigned waiting;         /* guests at a sync point for this stop */
     uint64_t allowed;         /* sync points until guests wait for more */
     uint64_t syncs[DL_MAX_VCPUS];  /* atomic; passed by each */
+    void (*turn)(void *opaque);    /* now and then, by who parks them; NULL:
+                                      nothing. Context: no lock of the gate */
+    void *opaque;
 } DlGate;
 
-/* What a tracker does around a vCPU's run; set while guests are parked. */
+/* What a tracker does around a vCPU's run; set while guests are parked. Each
+ * may be NULL. Context: the vCPU's thread. */
 typedef struct DlRunHooks {
-    /** It left with its ring full. Context: the vCPU's thread. Returns:
-     *  whether it may be tried again; the run ends otherwise. */
-    bool (*full)(void *opaque, unsigned vcpu);
+    void (*enter)(void *opaque, unsigned vcpu);
+    /** @full: it left with its ring full. Returns: whether it may be tried
+     *  again then; the run ends otherwise. */
+    bool (*leave)(void *opaque, unsigned vcpu, bool full);
     void *opaque;
 } DlRunHooks;
 
@@ -211,9 +216,14 @@ void dl_take_failures(DlMachine *m, const DlTracker *t, char **failure);
 /** dl_has_noticed() - the run cannot go on; @ret is given a copy of why */
 bool dl_has_noticed(DlMachine *m, const DlTracker *t, char **ret);
 
-/** dl_vcpu_full() - a vCPU left with its ring full. Returns: whether it may be
- *  tried again. */
-bool dl_vcpu_full(DlMachine *m, unsigned vcpu);
+/** dl_vcpu_enter(), dl_vcpu_leave() - around a vCPU's run. Returns: whether
+ *  one that left with its ring @full may be tried again. */
+void dl_vcpu_enter(DlMachine *m, unsigned vcpu);
+bool dl_vcpu_leave(DlMachine *m, unsigned vcpu, bool full);
+
+/** dl_notice() - the kernel lost entries, and the run cannot go on; the first
+ *  time counts. Context: any thread. */
+void dl_notice(DlTracker *t, const char *why);
 
 /** dl_add_case() - a test case with a copy of its own of the @size bytes at
  *  @config; @format makes its path */

@@ -115,6 +115,46 @@ static void add_modes(const DlTrackerOps *tracker)
     }
 }
 
+/* ... and be repaired by the engine, which goes on. */
+static void test_is_repaired(gconstpointer data)
+{
+    DlConfig c = *(const DlConfig *)data;
+    DlStats s;
+
+    c.seed = g_test_rand_int();
+    run(&c, &s);
+    g_assert_cmpstr(s.failure, ==, NULL);
+    g_assert_cmpstr(s.noticed, ==, NULL);
+    dl_stats_done(&s);
+}
+
+static void add_engine_rings(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t entries;
+        unsigned stores, storm_us;
+    } kinds[] = {
+        { "256", 256, DL_STORES, 0 }, { "4096", 4096, DL_STORES, 0 },
+        { "65536", 65536, DL_STORES, 0 }, { "full", 256, 1000, 0 },
+        { "storm", 256, DL_STORES, STORM_US },
+    };
+    DlConfig c = base();
+
+    c.mode = DL_DIRTY_RING;
+    c.tracker = &dl_tracker_engine;
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        c.ring_entries = kinds[i].entries;
+        c.stores = kinds[i].stores;
+        c.storm_us = kinds[i].storm_us;
+        for (c.cpl = 0; c.cpl <= 3; c.cpl += 3) {
+            dl_add_case(&c, sizeof(c), c.cpl ? test_right : test_is_repaired,
+                        "/kvm-dirty-log/engine/dirty-ring/%s/cpl%u",
+                        kinds[i].name, c.cpl);
+        }
+    }
+}
+
 static void add_rings(void)
 {
     DlConfig c = base();
@@ -208,6 +248,7 @@ int main(int argc, char **argv)
     add_mutant(DL_KEEP_CACHE, DL_CLEAR_LOG);
     add_mutant(DL_PRESET, DL_CLEAR_LOG);
     add_rings();
+    add_engine_rings();
     add_ring_mutant(DL_BEFORE_RESET, test_is_noticed, 0);
     add_ring_mutant(DL_SKIP_ENTRY, test_is_noticed, 0);
     add_ring_mutant(DL_TRUST_RESET, test_may_be_noticed, STORM_US);

@@ -56,7 +56,7 @@ def engine():
         status, out, _ = run('--model', '--via', 'engine', '-i', '10', '-I',
                              '0', '-b', backing, '-m', '2', '-p', '0x7000')
         check(status, 0, backing)
-        check(out.count('pages=515 '), 3, 'pages')
+        check(out.count('pages=515 '), 4, 'pages')
 
 
 @suite.test('stepped/seed-repeats')
@@ -101,7 +101,7 @@ def bad_options():
             (('--period', '0'), '--period 0'), (('--storm', '-1'), '--storm -1'),
             (('-M', 'dirty-ring', '--mutant', 'preset'), 'preset'),
             (('-M', 'clear-log', '--mutant', 'ring-set'), 'only rings'),
-            (('--via', 'engine', '-M', 'dirty-ring'), "'dirty-ring'"),
+            (('--stepped', '--via', 'engine', '-M', 'dirty-ring'), 'thread'),
             (('--via', 'engine', '--mutant', 'preset'), 'preset')):
         status, out, err = run(*args)
         check((status, out), (2, ''), ' '.join(args))

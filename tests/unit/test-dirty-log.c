@@ -225,6 +225,36 @@ static void add_ring_sizes(const DlMachineOps *machine)
     add(stores, new_ring(machine, 65536, init_every_store, 300), test_right);
 }
 
+/* The engine's reaper is a thread, so no seed says what it does. */
+static Case *new_engine_ring(uint32_t entries, void (*init)(KvmModel *),
+                             unsigned iterations)
+{
+    Case *k = new_ring(&dl_machine_model, entries, init, iterations);
+
+    k->config.tracker = &dl_tracker_engine;
+    return k;
+}
+
+#define PATH "/dirty-log/model/engine/dirty-ring"
+
+static void add_engine_rings(void)
+{
+    Case *overflow = new_engine_ring(256, init_overflow, 50);
+    Case *late = new_case(&dl_machine_model, &dl_tracker_engine,
+                          DL_DIRTY_RING, 64);
+
+    overflow->config.stores = 600;
+    late->config.mutant = DL_LATE_STOP;
+    late->expect = "lost";
+    add(PATH "/256", new_engine_ring(256, NULL, 300), test_right);
+    add(PATH "/65536", new_engine_ring(65536, NULL, 300), test_right);
+    add(PATH "/late", new_engine_ring(1024, init_late, 300), test_right);
+    add(PATH "/overflow", overflow, test_is_repaired);
+    add(PATH "/cut-and-dropped",
+        new_engine_ring(256, init_cuts_that_drop, 50), test_is_repaired);
+    add(PATH "/late-stop", late, test_is_noticed);
+}
+
 static void add_ring_losses(const DlMachineOps *machine)
 {
     static const struct {
@@ -340,6 +370,7 @@ int main(int argc, char **argv)
     add_mistakes();
     add_ring_sizes(&dl_machine_stepped);
     add_ring_sizes(&dl_machine_model);
+    add_engine_rings();
     add_ring_losses(&dl_machine_stepped);
     add_ring_losses(&dl_machine_model);
     add_ring_mistakes();
