@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 #include "bench-kernel.h"
 #include "bench-parts.h"
@@ -108,25 +107,6 @@ static char *check(const Options *o, char **only)
     return NULL;
 }
 
-static void tell_machine(Report *r, const BenchConfig *c)
-{
-    struct utsname name;
-    double load[3] = { 0 };
-
-    uname(&name);
-    getloadavg(load, 3);
-    report_fact(r, "system", "%s %s", name.sysname, name.release);
-    report_fact(r, "CPUs", "%u", g_get_num_processors());
-    report_fact(r, "load", "%.2f %.2f %.2f", load[0], load[1], load[2]);
-    report_fact(r, "runs", "%d in turn; shown are the median and, in "
-                "brackets, the best", c->runs);
-#ifdef TM_DEBUG_CHECKS
-    report_fact(r, "build", "with debug checks: not what a release costs");
-#else
-    report_fact(r, "build", "without debug checks");
-#endif
-}
-
 static void run_on(Report *r, const BenchConfig *config, char **only,
                    bool real)
 {
@@ -153,7 +133,7 @@ static void run_all(Report *r, const Options *o, char **only)
 {
     const char *why_not = bench_kernel_why_not();
 
-    tell_machine(r, &o->config);
+    bench_tell_machine(r, &o->config);
     if (wants(o, "model")) {
         run_on(r, &o->config, only, false);
     }

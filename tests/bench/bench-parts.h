@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The parts of bench-dirty-log, and how much of each is wanted.
+ * The parts of bench-dirty-log, and how much of each is wanted; bench-ring has
+ * its own in bench-ring.h.
  */
 #ifndef TESTS_BENCH_PARTS_H
 #define TESTS_BENCH_PARTS_H
@@ -17,6 +18,9 @@ typedef struct BenchConfig {
     bool real;           /* on /dev/kvm where that can be chosen */
     const char *machine; /* for titles: "the model", "/dev/kvm" */
 } BenchConfig;
+
+/** bench_tell_machine() - system, CPUs, load, build */
+void bench_tell_machine(Report *r, const BenchConfig *c);
 
 /** bench_merge() - speed of bitmaps, beside that of reading memory */
 void bench_merge(Report *r, const BenchConfig *c);
