@@ -307,6 +307,10 @@ static const KvmGuestWay ways[] = {
     { "manual", MANUAL, true, false, 3 },
     { "initially-set", INITIALLY_SET, true, true, 0 },
     { "initially-set", INITIALLY_SET, true, true, 3 },
+    { "ring", "dirty-ring-size=4096", false, false, 0 },
+    { "ring", "dirty-ring-size=4096", false, false, 3 },
+    { "ring-small", "dirty-ring-size=256", false, false, 3 },
+    { "ring-large", "dirty-ring-size=65536", false, false, 3 },
 };
 
 void kvm_guest_add_cases(const char *path, GTestDataFunc fn)
