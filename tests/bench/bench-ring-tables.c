@@ -16,8 +16,9 @@
 #include "system/big-lock.h"
 
 #define GIB (UINT64_C(1) << 30)
-#define ROUNDS 3                   /* of each kind in one VM; the first is not
-                                      counted */
+/* Rounds of each kind in one VM, after one that is not counted: more of them
+ * where they are short. */
+#define ROUNDS(npages) ((npages) <= 1000 ? 9u : 3u)
 #define WRITER_PAGES UINT64_C(2048)
 #define WRITER_MS 1000
 #define QUICK_MS 200
@@ -81,7 +82,7 @@ static void measure_guest(RingWay way, unsigned gib, unsigned n_dirty,
 
     for (unsigned d = 0; d < n_dirty; d++) {
         measure_round(s, dirty_pages[d], NULL);
-        for (unsigned i = 0; i < ROUNDS; i++) {
+        for (unsigned i = 0; i < ROUNDS(dirty_pages[d]); i++) {
             measure_round(s, dirty_pages[d], &costs[d][way]);
         }
     }

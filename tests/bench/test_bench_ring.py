@@ -61,7 +61,7 @@ def tables():
     sync, writer = found['tables']['sync'], found['tables']['writer']
     check([(r['guest (GiB)'], r['dirty pages']) for r in sync],
           [(1, 0), (1, 100)], 'rows')
-    check_rows(sync, out, 6)
+    check_rows(sync, out, 18)
     for row in sync:
         for column in ('sync: log (us)', 'sync: ring'):
             check(min(row[column]['samples']) > 0, True, column)
