@@ -28,6 +28,7 @@ FRAME_BYTES = STRIDE * HEIGHT
 VRAM = 1 << 20
 RAM = dict(cold_start=1 << 20, cold_end=2 << 20)  # written once per frame
 ROUNDS = 100
+WHOLE = ('tcg', 'kvm', 'kvm,dirty-ring-size=4096')
 FB = ('-device', 'tidemark-fb,id=fb,vram-size=1M')
 BANDWIDTH = 24 << 20    # bytes/s: some 20 rounds a second, if the CPU can
 
@@ -245,16 +246,18 @@ class Rates:
 
 def three_clients(name):
     """Display, dirty rate and a migration that is cancelled and started again
-    until it has made a hundred rounds."""
+    until it has made a hundred rounds; a quarter of these where the same code
+    runs in another mode of the log or with rings of another size."""
+    enough = ROUNDS if accel_of(suite) in WHOLE else ROUNDS // 4
     with Watched(drawing(name)) as pair:
         begun(pair)
         rates, total, attempts = Rates(pair.src), 0, 0
-        while total < ROUNDS:
+        while total < enough:
             attempts += 1
             pair.new_pair()
-            n = many_rounds(pair, min(20, ROUNDS - total), rates.turn)
+            n = many_rounds(pair, min(20, enough - total), rates.turn)
             total += n
-            if total < ROUNDS:
+            if total < enough:
                 cancel(pair)
                 # two clients are left
                 pair.src.cmd('stop')
@@ -263,7 +266,7 @@ def three_clients(name):
         arrive(pair)
         print('# %d rounds in %d migrations, %d measurements' % (
             total, attempts, len(rates.rates)))
-        check(len(rates.rates) >= 3 and max(rates.rates) > 0, True,
+        check(len(rates.rates) >= enough // 25 and max(rates.rates) > 0, True,
               'measurements: %r' % rates.rates)
         go_on(pair)
 
