@@ -35,6 +35,7 @@ struct DirtyLimiter {
     Account *accounts;
     unsigned n;
     int64_t period_ns;
+    int64_t forgot_ns;      /* when pages were last made to count again */
     int64_t period_from_ns;
     int64_t longest_ns;      /* sleep of this period */
     int64_t last_longest_ns; /* and of the last one */
@@ -227,8 +228,11 @@ static void end_period(DirtyLimiter *l, int64_t now_ns)
         a->rate_pps = rate_pps(grown, ns);
         all += grown;
     }
-    if (all) {
+    /* Where something marks all pages (tracking was lost) none counts until
+     * they are forgotten, and nothing seems to be written. */
+    if (all || now_ns - l->forgot_ns >= NS_PER_SEC) {
         forget_all(l);
+        l->forgot_ns = now_ns;
     }
     trace_dirty_limit_period(all, ns, l->longest_ns);
     l->period_from_ns = now_ns;

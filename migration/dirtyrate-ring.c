@@ -12,9 +12,12 @@
  *     log off
  */
 #include "migration/dirty-writers.h"
+
+#include "accel/accel-ops.h"
 #include "migration/dirtyrate-internal.h"
 #include "system/big-lock.h"
 #include "system/dirty-sync.h"
+#include "util/error.h"
 
 static uint64_t pages_of(const DirtyRate *r, guint i)
 {
@@ -32,8 +35,23 @@ static void note_growth(const DirtyRate *r, DirtyRateResult *ret)
     }
 }
 
+/* How often tracking was lost, and whether it is found again. */
+static uint64_t losses(const DirtyRate *r, bool *ret_found)
+{
+    Accel *accel = r->vm->accel;
+    AccelRingInfo info = { 0 };
+
+    if (accel->ring_info) {
+        accel->ring_info(accel, &info);
+    }
+    *ret_found = info.lost == info.repaired;
+    return info.lost;
+}
+
 static bool measure(DirtyRate *r, DirtyRateResult *ret, GError **error)
 {
+    bool found;
+    uint64_t lost = losses(r, &found);
     int64_t begin_ns;
 
     if (!dirty_rate_log_sync(r, error) || !dirty_rate_log_forget(r, error)) {
@@ -47,6 +65,11 @@ static bool measure(DirtyRate *r, DirtyRateResult *ret, GError **error)
     }
     if (!dirty_rate_wait(r, begin_ns + r->wait_ns, error) ||
         !dirty_rate_log_sync(r, error)) {
+        return false;
+    }
+    if (!found || losses(r, &found) != lost) {
+        tm_error_set(error, "dirty tracking was lost meanwhile, and all "
+                     "memory marked: there is nothing to count");
         return false;
     }
     ret->period_ns = clock_now_ns(r->clock) - begin_ns;
