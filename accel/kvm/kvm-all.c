@@ -87,8 +87,12 @@ static bool set_up(KvmState *kvm, GError **error)
 
     kvm_slots_init(&kvm->slots, &kvm->io, dirty, kvm->mode,
                    kvm->caps.max_slots, kvm->caps.readonly_mem);
-    if (!dirty->enable(&kvm->slots, error) ||
-        !kvm_vm_setup(&kvm->io, &kvm->caps, error) ||
+    if (!dirty->enable(&kvm->slots, error)) {
+        /* as in open_vm(): it was asked for */
+        kvm->accel->options_refused = kvm->mode.ring_entries != 0;
+        return false;
+    }
+    if (!kvm_vm_setup(&kvm->io, &kvm->caps, error) ||
         !kvm_cpu_init(kvm, error) || !kvm_vcpu_signal_init(error)) {
         return false;
     }

@@ -251,7 +251,8 @@ static uint32_t ring_pass(KvmDirtyRing *d, bool asked)
     fullest = harvest_locked(d);
     reset_locked(d);
     publish_locked(d);
-    if (d->lost && (asked || !was_lost)) {
+    if (d->lost && (asked || !was_lost) &&
+        kvm_dirty_ring_is_unknown_locked(d)) {
         kvm_dirty_ring_assume_locked(d);
     }
     if (fullest) {

@@ -75,6 +75,9 @@ struct KvmDirtyRing {
     GArray *words;         /* of KvmRingWords: gathered in this pass */
     KvmSlot *last_slot;    /* of the last entry; only within a harvest */
     bool lost;             /* atomic for readers */
+    bool unknown;          /* what was written is not known: a loss that no
+                              repair has come after. Without it but lost, a
+                              ring is astray that was empty at the repair */
     KvmRingLoss why;       /* the first sign of the last loss */
     char *broken;          /* why it could not be repaired, or NULL */
 };
@@ -138,8 +141,13 @@ bool kvm_dirty_ring_full(KvmDirtyRing *d, KvmRing *ring);
  */
 bool kvm_dirty_ring_repair(KvmDirtyRing *d, GError **error);
 
-/** kvm_dirty_ring_is_lost() - is a repair due? Context: any thread. */
+/** kvm_dirty_ring_is_lost() - is there anything to repair? Context: any
+ *  thread. */
 bool kvm_dirty_ring_is_lost(const KvmDirtyRing *d);
+
+/** kvm_dirty_ring_can_repair() - has anything happened since the last repair
+ *  that makes the next one worth while? Context: no slots lock. */
+bool kvm_dirty_ring_can_repair(KvmDirtyRing *d);
 
 /** kvm_dirty_ring_stats() - a copy. Context: any thread. */
 void kvm_dirty_ring_stats(const KvmDirtyRing *d, KvmRingStats *ret);
@@ -155,6 +163,10 @@ void kvm_dirty_ring_lose_locked(KvmDirtyRing *d, KvmRingLoss why);
 /** kvm_dirty_ring_assume_locked() - every page of every logged slot is dirty
  *  for every client */
 void kvm_dirty_ring_assume_locked(KvmDirtyRing *d);
+
+/** kvm_dirty_ring_is_unknown_locked() - may something have been written that
+ *  nobody was told of? */
+bool kvm_dirty_ring_is_unknown_locked(const KvmDirtyRing *d);
 
 /** kvm_dirty_ring_repair_locked() - the reaper's part of the repair */
 void kvm_dirty_ring_repair_locked(KvmDirtyRing *d);

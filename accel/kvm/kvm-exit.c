@@ -182,7 +182,9 @@ static KvmAction exit_dirty_ring_full(KvmVcpu *kv)
         kvm_exit_fail(kv, "its dirty ring is full, and nothing helps");
         return KVM_GO_OUT;
     }
-    trace_kvm_ring_full(kv->vcpu->index, kv->ring->harvested);
+    trace_kvm_ring_full(kv->vcpu->index,
+                        __atomic_load_n(&kv->ring->harvested,
+                                        __ATOMIC_RELAXED));
     return KVM_GO_ON;
 }
 

@@ -38,11 +38,41 @@ void kvm_dirty_ring_lose_locked(KvmDirtyRing *d, KvmRingLoss why)
 {
     trace_kvm_ring_lost(loss_text[why], d->lost);
     __atomic_fetch_add(&d->stats.losses[why], 1, __ATOMIC_RELAXED);
+    d->unknown = true;
     if (!d->lost) {
         __atomic_fetch_add(&d->stats.lost, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&d->why, why, __ATOMIC_RELAXED);
         __atomic_store_n(&d->lost, true, __ATOMIC_RELEASE);
     }
+}
+
+/* An astray ring was emptied by the repair, and its slots' logs began anew: it
+ * is not harvested, and whatever is pushed into it stays there to be seen. */
+bool kvm_dirty_ring_is_unknown_locked(const KvmDirtyRing *d)
+{
+    bool unknown = d->unknown;
+
+    for (guint i = 0; i < d->rings->len && !unknown; i++) {
+        const KvmRing *ring = g_ptr_array_index(d->rings, i);
+
+        unknown = ring->astray && kvm_ring_has_entries(ring);
+    }
+    return unknown;
+}
+
+bool kvm_dirty_ring_can_repair(KvmDirtyRing *d)
+{
+    bool can;
+
+    kvm_slots_lock(d->slots);
+    can = d->broken || kvm_dirty_ring_is_unknown_locked(d);
+    for (guint i = 0; i < d->rings->len && !can; i++) {
+        const KvmRing *ring = g_ptr_array_index(d->rings, i);
+
+        can = __atomic_load_n(&ring->stuck, __ATOMIC_ACQUIRE);
+    }
+    kvm_slots_unlock(d->slots);
+    return can;
 }
 
 bool kvm_dirty_ring_is_lost(const KvmDirtyRing *d)
@@ -116,6 +146,7 @@ void kvm_dirty_ring_repair_locked(KvmDirtyRing *d)
         __atomic_fetch_add(&d->stats.repaired, 1, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&d->lost, astray || d->broken, __ATOMIC_RELEASE);
+    d->unknown = d->broken != NULL;
     trace_kvm_ring_repair(astray, d->broken ? d->broken : "none");
 }
 
@@ -143,22 +174,32 @@ bool kvm_dirty_ring_repair(KvmDirtyRing *d, GError **error)
  */
 static void be_stuck(KvmDirtyRing *d, KvmRing *ring)
 {
-    bool stuck, fresh;
+    bool stuck;
 
     kvm_slots_lock(d->slots);
     stuck = __atomic_load_n(&ring->taken, __ATOMIC_ACQUIRE) ==
         ring->taken_before;
-    fresh = stuck && !d->lost;
     if (stuck) {
         __atomic_store_n(&ring->stuck, true, __ATOMIC_RELEASE);
         ring->astray = true;
         kvm_dirty_ring_lose_locked(d, KVM_RING_LOSS_STUCK);
     }
     kvm_slots_unlock(d->slots);
-    if (fresh && d->on_lost) {
+    /* Also if it is lost already: this vCPU waits for nothing else. */
+    if (stuck && d->on_lost) {
         d->on_lost(d->opaque);
     }
     g_usleep(STUCK_WAIT_US);
+}
+
+static bool is_astray(KvmDirtyRing *d, const KvmRing *ring)
+{
+    bool astray;
+
+    kvm_slots_lock(d->slots);
+    astray = ring->astray;
+    kvm_slots_unlock(d->slots);
+    return astray;
 }
 
 bool kvm_dirty_ring_full(KvmDirtyRing *d, KvmRing *ring)
@@ -166,7 +207,9 @@ bool kvm_dirty_ring_full(KvmDirtyRing *d, KvmRing *ring)
     gint64 begin_us = g_get_monotonic_time();
     uint64_t harvested;
 
-    kvm_reaper_ask(&d->reaper, KVM_REAPER_PASS);
+    if (!is_astray(d, ring)) {
+        kvm_reaper_ask(&d->reaper, KVM_REAPER_PASS);
+    }
     harvested = __atomic_load_n(&ring->harvested, __ATOMIC_ACQUIRE);
     if (harvested != ring->seen) {
         ring->seen = harvested;

@@ -168,6 +168,8 @@ bool kvm_ring_repair(KvmRing *r, KvmRingResetFn *reset, void *opaque)
         r->astray = true;
     }
     r->suspect = 0;
-    __atomic_fetch_add(&r->repairs, 1, __ATOMIC_RELAXED);
+    /* Nothing pushed, and stuck all the same: that cannot go on for ever. */
+    __atomic_store_n(&r->repairs, stuck && !flagged ? r->repairs + 1 : 0,
+                     __ATOMIC_RELAXED);
     return !r->astray;
 }

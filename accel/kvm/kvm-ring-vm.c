@@ -29,16 +29,36 @@ static void tell(KvmState *kvm, bool repaired, const GError *error)
 
     kvm_dirty_ring_stats(d, &stats);
     if (accel->tracking_lost) {
-        accel->tracking_lost(kvm_ring_loss_text(d->why), stats.lost, repaired,
+        KvmRingLoss why = __atomic_load_n(&d->why, __ATOMIC_RELAXED);
+
+        accel->tracking_lost(kvm_ring_loss_text(why), stats.lost, repaired,
                              error ? error->message : NULL);
     }
 }
 
 static void again(KvmState *kvm, unsigned ms);
 
+/* Not more than once a second: where it is lost all the time the count says
+ * so. That it cannot be repaired is told at once. */
+static void tell_change(KvmState *kvm, bool ok, const GError *error)
+{
+    KvmRepairTold now = ok ? KVM_REPAIR_DONE :
+        error ? KVM_REPAIR_BROKEN : KVM_REPAIR_DUE;
+    gint64 now_us = g_get_monotonic_time();
+    bool changed = now != kvm->repair_told || ok;
+
+    if (changed && (now == KVM_REPAIR_BROKEN || !kvm->told_us ||
+                    now_us - kvm->told_us >= G_USEC_PER_SEC)) {
+        tell(kvm, ok, error);
+        kvm->told_us = now_us;
+    }
+    kvm->repair_told = now;
+}
+
 static gboolean repair(gpointer opaque)
 {
     KvmState *kvm = opaque;
+    KvmDirtyRing *d = kvm->slots.ring;
     g_autoptr(GError) error = NULL;
     bool ok;
 
@@ -46,26 +66,34 @@ static gboolean repair(gpointer opaque)
     kvm->repair_source = 0;
     g_mutex_unlock(&kvm->repair_lock);
 
-    cpus_hold_all(kvm->vm);
-    ok = kvm_dirty_ring_repair(kvm->slots.ring, &error);
-    cpus_release_all(kvm->vm);
+    /* While a ring is astray and nothing comes, its vCPU is left alone. */
+    if (kvm_dirty_ring_can_repair(d)) {
+        cpus_hold_all(kvm->vm);
+        ok = kvm_dirty_ring_repair(d, &error);
+        cpus_release_all(kvm->vm);
+        tell_change(kvm, ok, error);
+    } else {
+        ok = !kvm_dirty_ring_is_lost(d);
+    }
     if (ok) {
         kvm->repair_ms = 0;
     } else {
         kvm->repair_ms = CLAMP(2 * kvm->repair_ms, RETRY_MIN_MS, RETRY_MAX_MS);
         again(kvm, kvm->repair_ms);
     }
-    if (!kvm->repair_told) {
-        tell(kvm, ok, error);
-    }
-    kvm->repair_told = !ok;
     return G_SOURCE_REMOVE;
 }
 
+/* In @ms; at once (0) even if a later time was chosen. */
 static void again(KvmState *kvm, unsigned ms)
 {
     g_mutex_lock(&kvm->repair_lock);
+    if (kvm->repair_source && !ms && !kvm->repair_at_once) {
+        g_source_remove(kvm->repair_source);
+        kvm->repair_source = 0;
+    }
     if (!kvm->repair_source) {
+        kvm->repair_at_once = !ms;
         kvm->repair_source = ms ? g_timeout_add(ms, repair, kvm) :
             g_idle_add_full(G_PRIORITY_HIGH, repair, kvm, NULL);
     }

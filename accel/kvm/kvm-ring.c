@@ -97,3 +97,13 @@ bool kvm_ring_is_ahead(const KvmRing *r)
     }
     return false;
 }
+
+bool kvm_ring_has_entries(const KvmRing *r)
+{
+    for (uint32_t i = 0; i < r->n; i++) {
+        if (flags(r, i)) {
+            return true;
+        }
+    }
+    return false;
+}

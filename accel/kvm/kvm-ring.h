@@ -38,7 +38,8 @@ typedef struct KvmRing {
     bool astray;             /* the kernel may be elsewhere than next */
     unsigned suspect;        /* passes to go in which entries ahead are looked
                                 for: it was more than half full */
-    unsigned repairs;        /* since an entry was harvested last; atomic */
+    unsigned repairs;        /* of a stuck ring, since an entry was pushed;
+                                atomic */
     bool doubt;              /* astray, once what was given is taken */
     uint64_t harvested;      /* in all; atomic */
     uint64_t taken;          /* by the kernel, but for repairs; atomic */
@@ -100,6 +101,10 @@ bool kvm_ring_is_ahead(const KvmRing *r);
  * Cost: one load.
  */
 bool kvm_ring_came_round(const KvmRing *r);
+
+/** kvm_ring_has_entries() - is any entry not free? Cost: reads every entry's
+ *  flags. */
+bool kvm_ring_has_entries(const KvmRing *r);
 
 /** Make the kernel take back what is harvested.
  *  Returns: how many entries it took, 0 on an error too. */

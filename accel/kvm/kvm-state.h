@@ -24,6 +24,13 @@
 typedef struct Vm Vm;
 typedef struct KvmIrqchip KvmIrqchip; /* kvm-irqchip.h */
 
+/* How it stands with dirty tracking that was lost. */
+typedef enum KvmRepairTold {
+    KVM_REPAIR_DONE,
+    KVM_REPAIR_DUE,
+    KVM_REPAIR_BROKEN,   /* and cannot be made */
+} KvmRepairTold;
+
 typedef struct KvmState {
     Vm *vm;
     Accel *accel;
@@ -35,7 +42,9 @@ typedef struct KvmState {
     GMutex repair_lock;        /* repair_source */
     guint repair_source;       /* of the main loop; 0: no repair is due */
     unsigned repair_ms;        /* until the next attempt; big lock */
-    bool repair_told;          /* this loss was reported; big lock */
+    bool repair_at_once;       /* repair_source waits for nothing */
+    KvmRepairTold repair_told; /* how it stood last; big lock */
+    gint64 told_us;            /* when that was told, monotonic; big lock */
     GArray *cpuid;            /* of X86CpuidEntry: the guest's, but for what
                                  differs from vCPU to vCPU */
     X86FeatureSet host_features; /* that a vCPU can have */
