@@ -183,7 +183,8 @@ static bool huge_open(Huge *h, const Backing *backing)
     set_slot(h, 0, BYTES);
     h->g = raw_guest_new(&h->io, CODE_SLOT);
     raw_guest_map(h->g, GPA, BYTES);
-    h->v = raw_vcpu_new(h->g, 0, 0, raw_store_code, raw_store_code_bytes,
+    /* CPL 3: a KVM that emulates CPL 0 maps nothing for stores there. */
+    h->v = raw_vcpu_new(h->g, 0, 3, raw_store_code, raw_store_code_bytes,
                         &none);
     return true;
 }
@@ -260,6 +261,23 @@ static void test_manual_logs_small_pages(gconstpointer backing)
     run_split(backing, 1);
 }
 
+static bool is_on(const char *parameter)
+{
+    g_autofree char *path = g_strdup_printf("/sys/module/kvm/parameters/%s",
+                                            parameter);
+    g_autofree char *text = NULL;
+
+    return g_file_get_contents(path, &text, NULL, NULL) && *text == 'Y';
+}
+
+/* A clear may split what it touches, or take the right to write to all of it,
+ * and the next store into it splits. KVM does the former by itself only for
+ * tables that the hardware walks (the MMU of two dimensions). */
+static bool splits_in_the_clear(void)
+{
+    return is_on("tdp_mmu") && is_on("eager_page_split");
+}
+
 /* All bits set at first: nothing is split before the clear that needs it, and
  * a clear of some pages leaves those around them dirty. */
 static void check_clears(Huge *h)
@@ -275,8 +293,11 @@ static void check_clears(Huge *h)
     clear(h, PER_HUGE + 128, 64, bits);
     bitmap_clear_bit(want, PER_HUGE + 128 + 37);
     check_log(h, want);
-    g_assert_cmpint(huge_mapped(h), <, NHUGE);
+    if (splits_in_the_clear()) {
+        g_assert_cmpint(huge_mapped(h), <, NHUGE);
+    }
     store(h, PER_HUGE + 128 + 36, 4);
+    g_assert_cmpint(huge_mapped(h), <, NHUGE);
     store(h, PER_HUGE + 128 + 38, 4);
     check_log(h, want);
     store(h, PER_HUGE + 128 + 37, 5);
