@@ -254,6 +254,24 @@ static void test_hot_pages_count_once_a_period(void)
     world_done(&world);
 }
 
+/* Something marks all pages, as when tracking was lost, while nobody writes:
+ * who writes later is seen again all the same. */
+static void test_marked_pages_count_again(void)
+{
+    World world;
+
+    world_init(&world, 1);
+    world.w[0].pps = 0;
+    begin(&world, 100, 20);
+    run(&world, NS_PER_SEC);
+    dirty_bitmap_mark(&world.vm->ram, world.ram, 0, PAGES);
+    run(&world, 3 * NS_PER_SEC);
+    world.w[0].pps = 100 * MIB_PAGES;
+    run(&world, 5 * NS_PER_SEC);
+    assert_near(speed(&world, &world.w[0], 10), 20, 2);
+    world_done(&world);
+}
+
 static void test_each_has_its_own_limit(void)
 {
     World world;
@@ -519,6 +537,7 @@ int main(int argc, char **argv)
     T("steady/meets-the-limit", test_steady_writer_meets_the_limit);
     T("steady/below-untouched", test_writer_below_is_never_touched);
     T("steady/hot-pages-count-once", test_hot_pages_count_once_a_period);
+    T("steady/marked-pages-count-again", test_marked_pages_count_again);
     T("steady/each-its-own", test_each_has_its_own_limit);
     T("steady/short-sleeps", test_sleeps_are_short);
     T("burst/bounded", test_burst_is_bounded);

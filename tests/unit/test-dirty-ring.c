@@ -355,6 +355,40 @@ static void test_overflow_is_noticed(void)
     }
 }
 
+/* The vCPU overflowed and then stands still: its ring stays astray, and there
+ * is nothing to tell and nothing to repair until it writes. */
+static void test_astray_and_idle(void)
+{
+    World w;
+
+    world_init(&w, 1);
+    w.rig->model->log_stores = true;
+    w.rig->model->log_batch = 8 * ENTRIES;
+    start(&w, DIRTY_CLIENT_MIGRATION, false);
+    for (unsigned i = 0; i < ENTRIES + 5; i++) {
+        guest_store(&w, 0, i, i + 1);
+    }
+    kvm_rig_sync(w.rig);
+    w.rig->model->log_stores = false;
+    w.rig->model->log_batch = 0;
+    g_assert_true(kvm_dirty_ring_can_repair(engine(&w)));
+    g_assert_false(kvm_dirty_ring_repair(engine(&w), NULL));
+    copy_dirty(&w);
+    for (unsigned i = 0; i < 3; i++) {
+        kvm_rig_sync(w.rig);
+        g_assert_cmpuint(copy_dirty(&w), ==, 0);
+        g_assert_false(kvm_dirty_ring_can_repair(engine(&w)));
+    }
+    guest_store(&w, 0, 9, 99);
+    kvm_rig_sync(w.rig);
+    g_assert_cmpuint(copy_dirty(&w), ==, NPAGES);
+    g_assert_true(kvm_dirty_ring_can_repair(engine(&w)));
+    repair(&w);
+    copy_dirty(&w);
+    check_copy(&w);
+    world_done(&w);
+}
+
 /* A reset that ends early, with or without what it had taken. */
 static void test_short_reset_is_noticed(void)
 {
@@ -683,6 +717,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dirty-ring/slots/strange-entries",
                     test_strange_entries_are_dropped);
     g_test_add_func("/dirty-ring/lost/overflow", test_overflow_is_noticed);
+    g_test_add_func("/dirty-ring/lost/astray-and-idle", test_astray_and_idle);
     g_test_add_func("/dirty-ring/lost/short-reset",
                     test_short_reset_is_noticed);
     g_test_add_func("/dirty-ring/lost/full-in-reset",
