@@ -260,7 +260,8 @@ def migration():
     with Pair(suite, writer(suite, accel_of(suite))) as pair:
         src = pair.src
         src.wait_serial(b'B')
-        src.parameter(max_bandwidth=10 << 20)
+        # Less than even a starved guest writes, more than the limit.
+        src.parameter(max_bandwidth=4 << 20)
         src.parameter(downtime_limit=300)
         src.parameter(vcpu_dirty_limit=2)
         pair.listen(**{'exit-on-error': False})
