@@ -12,6 +12,8 @@
 #include "trace/accel_kvm.h"
 
 #define TIMER_SLACK_NS 1000UL
+/* Without an entry for so long, a guest is idle. */
+#define IDLE_US G_USEC_PER_SEC
 
 unsigned kvm_reaper_period(unsigned period_us, uint64_t passed_us,
                            uint32_t fill, uint32_t entries, unsigned most_us)
@@ -69,7 +71,7 @@ static void wait_locked(KvmReaper *r)
     __atomic_store_n(&r->asleep, true, __ATOMIC_SEQ_CST);
     while (!is_wanted(r) && !r->poked && !r->ops->is_busy(r->opaque)) {
         g_cond_wait(&r->wake, &r->lock);
-        begin_us = g_get_monotonic_time();
+        begin_us = r->busy_us = g_get_monotonic_time();
         woken = true;
     }
     __atomic_store_n(&r->asleep, false, __ATOMIC_SEQ_CST);
@@ -85,6 +87,14 @@ static KvmReaperJob next_job(const KvmReaper *r)
 {
     return is_asked(r, KVM_REAPER_REPAIR) ? KVM_REAPER_REPAIR :
         is_asked(r, KVM_REAPER_PASS) ? KVM_REAPER_PASS : KVM_REAPER_PERIOD;
+}
+
+/* An idle guest is to cost nothing, even where rings can overflow: if it wakes
+ * up and fills one in less than the period, that is noticed, and costs a round
+ * of all pages. */
+static unsigned most_us(const KvmReaper *r, gint64 now_us)
+{
+    return now_us - r->busy_us < IDLE_US ? r->most_us : KVM_REAPER_MAX_US;
 }
 
 static void work_locked(KvmReaper *r)
@@ -103,8 +113,11 @@ static void work_locked(KvmReaper *r)
     fill = r->ops->work(r->opaque, job);
     g_mutex_lock(&r->lock);
     r->served[job] = ticket;
+    if (fill) {
+        r->busy_us = now_us;
+    }
     r->period_us = kvm_reaper_period(r->period_us, now_us - r->last_us, fill,
-                                     r->entries, r->most_us);
+                                     r->entries, most_us(r, now_us));
     r->last_us = now_us;
     trace_kvm_reaper(job, fill, r->period_us);
     g_cond_broadcast(&r->done);

@@ -54,8 +54,10 @@ typedef struct KvmReaper {
     uint64_t asked[3];    /* tickets, by KvmReaperJob; 0: none yet */
     uint64_t served[3];
     gint64 last_us;       /* when the last pass began; monotonic clock */
+    gint64 busy_us;       /* when entries were found last, or could come */
     unsigned period_us;   /* now */
-    unsigned most_us;     /* that the period may grow to */
+    unsigned most_us;     /* that the period may grow to, beside a guest that
+                             is not idle */
     unsigned pace_us;     /* asked for; 0: follow the fill level */
     unsigned delay_us;    /* before every pass: to provoke what it prevents */
     bool poked;           /* do not go to sleep for good */
@@ -94,7 +96,8 @@ void kvm_reaper_ask(KvmReaper *r, KvmReaperJob job);
 void kvm_reaper_poke(KvmReaper *r);
 
 /** kvm_reaper_set_pace() - a pass at least every @max_us; 0: as it likes.
- *  kvm_reaper_set_most() - not more than @us between passes, ever.
+ *  kvm_reaper_set_most() - not more than @us between passes, unless no entry
+ *  was found for a second: an idle guest costs nothing.
  *  kvm_reaper_set_delay() - be late by @us, for tests.
  *  kvm_reaper_get_period() - in us. Context: any thread. */
 void kvm_reaper_set_pace(KvmReaper *r, unsigned max_us);

@@ -182,6 +182,23 @@ def paused():
         pair.prove()
 
 
+@suite.test('idle/logged')
+def idle_and_logged():
+    """A guest that halts, with its writes logged: the period grows, on every
+    host, to the longest there is: ten short passes a second."""
+    with Pair(suite, idle(suite), accel=accel(256)) as pair:
+        pair.listen()
+        pair.src.wait_serial(b'B')
+        pair.src.parameter(max_bandwidth=4096)
+        pair.src.cmd('migrate', uri=pair.uri())
+        pair.src.wait_migrate('active', never=('failed', 'completed'))
+        wait_until(lambda: ring(pair.src)['period'] == 100000,
+                   what='the longest period')
+        pair.fast()
+        pair.finish()
+        pair.prove_equal()
+
+
 # ---- shown and refused -----------------------------------------------------
 
 @suite.test('query/shows-it')
