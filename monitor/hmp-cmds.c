@@ -151,6 +151,9 @@ void hmp_info_kvm(Hmp *hmp, JsonObject *args)
         hmp_printf(hmp, "dirty log initially set: %s\n",
                    info->dirty_log_initially_set ? "enabled" : "disabled");
     }
+    if (info->dirty_mode) {
+        hmp_printf(hmp, "dirty pages by: %s\n", info->dirty_mode);
+    }
     if (info->dirty_ring) {
         print_dirty_ring(hmp, info->dirty_ring);
     }

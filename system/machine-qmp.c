@@ -180,6 +180,7 @@ KvmInfo *qmp_query_kvm(QmpSession *session, GError **error)
     if (info->enabled) {
         info->manual_dirty_log_protect = accel->manual_dirty_log_protect;
         info->dirty_log_initially_set = accel->initially_all_set;
+        info->dirty_mode = g_strdup(accel->dirty_mode);
         info->dirty_ring = accel->ring_info ? ring_info(accel) : NULL;
     }
     return info;

@@ -207,6 +207,8 @@ def shown():
         info = ring(vm)
         if info['size'] != 1024 or info['lost'] or 'logs-every-store' not in info:
             raise AssertionError(info)
+        if vm.cmd('query-kvm')['dirty-mode'] != 'dirty-ring':
+            raise AssertionError(vm.cmd('query-kvm'))
         said = vm.hmp('info kvm')
         if 'dirty ring: 1024 entries' not in said:
             raise AssertionError(said)
