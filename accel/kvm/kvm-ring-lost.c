@@ -9,7 +9,6 @@
 #include <linux/kvm.h>
 
 #include "trace/accel_kvm.h"
-#include "util/clock.h"
 #include "util/error.h"
 
 /* Full exits without anything new in the ring until it counts as stuck. */
@@ -93,17 +92,13 @@ void kvm_dirty_ring_assume_locked(KvmDirtyRing *d)
 
 /* ---- repair -------------------------------------------------------------- */
 
-static uint32_t take_back(void *opaque)
+static void take_back(void *opaque)
 {
     KvmDirtyRing *d = opaque;
-    uint32_t sum = 0;
-    int r;
 
-    while ((r = kvm_vm(d->slots->io, KVM_RESET_DIRTY_RINGS, NULL)) > 0) {
+    while (kvm_vm(d->slots->io, KVM_RESET_DIRTY_RINGS, NULL) > 0) {
         __atomic_fetch_add(&d->stats.resets, 1, __ATOMIC_RELAXED);
-        sum += r;
     }
-    return sum;
 }
 
 /* Returns: whether every page of every logged slot is protected. */

@@ -12,7 +12,8 @@
  * The vCPU then leaves with a full ring for ever, and there is nothing to
  * harvest. Neither index can be read. But flags may be written by user space,
  * and the kernel takes back whatever is flagged as harvested, one entry after
- * the other, and tells how many. Two things must not happen: that it takes
+ * the other; which it took shows by their flags, where the number that it
+ * tells is of all vCPUs. Two things must not happen: that it takes
  * back more than was pushed (its count of used entries would wrap, and the
  * ring be full for ever), and that an entry stays flagged behind its reset
  * index (it would be taken in the next lap, with the same result).
@@ -21,7 +22,7 @@
  *
  *   - All entries are flagged: it has overflowed, every entry was pushed, and
  *     all may be taken. Where the kernel begins is found by giving back one
- *     half and counting. How far it ran ahead is not known afterwards: astray.
+ *     half: it stops at its end if it begins in it. How far it ran ahead is not known afterwards: astray.
  *   - Some are: what is flagged was pushed. After they were given back the
  *     ones that were taken end where the kernel's reset index is; those that
  *     were not lie ahead of it, behind entries that were pushed and wiped out:
@@ -50,18 +51,33 @@ static void set_flags(KvmRing *r, uint32_t first, uint32_t count,
     }
 }
 
-/* Give back all that is not free. Returns: how many. */
-static uint32_t give_flagged(KvmRing *r)
+/* Give back all that is not free. */
+static void give_flagged(KvmRing *r)
+{
+    for (uint32_t i = 0; i < r->n; i++) {
+        if (!is_free(r, i)) {
+            set_flags(r, i, 1, KVM_DIRTY_GFN_F_RESET);
+        }
+    }
+}
+
+static uint32_t count_flagged(const KvmRing *r)
 {
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < r->n; i++) {
-        if (!is_free(r, i)) {
-            set_flags(r, i, 1, KVM_DIRTY_GFN_F_RESET);
-            count++;
-        }
+        count += !is_free(r, i);
     }
     return count;
+}
+
+/* Returns: how many of this ring's entries the kernel took. */
+static uint32_t take(KvmRing *r, KvmRingResetFn *reset, void *opaque)
+{
+    uint32_t before = count_flagged(r);
+
+    reset(opaque);
+    return before - count_flagged(r);
 }
 
 static void go_to(KvmRing *r, uint32_t index)
@@ -77,14 +93,14 @@ static void take_whole(KvmRing *r, KvmRingResetFn *reset, void *opaque)
 
     set_flags(r, 0, half, KVM_DIRTY_GFN_F_RESET);
     set_flags(r, half, half, KVM_DIRTY_GFN_F_DIRTY);
-    if (!reset(opaque)) {
+    if (!take(r, reset, opaque)) {
         set_flags(r, 0, half, KVM_DIRTY_GFN_F_DIRTY);
         set_flags(r, half, half, KVM_DIRTY_GFN_F_RESET);
         reset(opaque);
         begin = 0;
     }
     give_flagged(r);
-    go_to(r, begin + reset(opaque));
+    go_to(r, begin + take(r, reset, opaque));
 }
 
 /* Which were taken: of those flagged in @before none is flagged now. */
@@ -129,7 +145,7 @@ static bool take_some(KvmRing *r, KvmRingResetFn *reset, void *opaque)
         before[i] = !is_free(r, i);
     }
     give_flagged(r);
-    taken = reset(opaque);
+    taken = take(r, reset, opaque);
     if (taken) {
         find_end_of_taken(r, before);
     }
@@ -138,8 +154,7 @@ static bool take_some(KvmRing *r, KvmRingResetFn *reset, void *opaque)
         return true;
     }
     set_flags(r, r->next, span, KVM_DIRTY_GFN_F_RESET);
-    span = reset(opaque);
-    go_to(r, r->next + span);
+    go_to(r, r->next + take(r, reset, opaque));
     return !taken && !flagged_span(r);
 }
 
@@ -147,17 +162,14 @@ static bool take_some(KvmRing *r, KvmRingResetFn *reset, void *opaque)
 static void take_blindly(KvmRing *r, KvmRingResetFn *reset, void *opaque)
 {
     set_flags(r, r->next, r->n / 4, KVM_DIRTY_GFN_F_RESET);
-    go_to(r, r->next + reset(opaque));
+    go_to(r, r->next + take(r, reset, opaque));
 }
 
 bool kvm_ring_repair(KvmRing *r, KvmRingResetFn *reset, void *opaque)
 {
-    uint32_t flagged = 0;
+    uint32_t flagged = count_flagged(r);
     bool stuck = __atomic_exchange_n(&r->stuck, false, __ATOMIC_ACQ_REL);
 
-    for (uint32_t i = 0; i < r->n; i++) {
-        flagged += !is_free(r, i);
-    }
     if (flagged == r->n) {
         take_whole(r, reset, opaque);
         r->astray = true;

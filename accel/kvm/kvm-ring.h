@@ -106,9 +106,8 @@ bool kvm_ring_came_round(const KvmRing *r);
  *  flags. */
 bool kvm_ring_has_entries(const KvmRing *r);
 
-/** Make the kernel take back what is harvested.
- *  Returns: how many entries it took, 0 on an error too. */
-typedef uint32_t KvmRingResetFn(void *opaque);
+/** Make the kernel take back what is harvested, as much as it will. */
+typedef void KvmRingResetFn(void *opaque);
 
 /**
  * kvm_ring_repair() - bring the indices together again

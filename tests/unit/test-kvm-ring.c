@@ -152,6 +152,11 @@ static void test_ahead_shows(void)
 
 /* ---- repair -------------------------------------------------------------- */
 
+static void reset_for_repair(void *opaque)
+{
+    kernel_reset(opaque);
+}
+
 /* The vCPU runs as far as it is let, then overshoots by up to @beyond. Returns:
  * false if it could not run at all. */
 static bool vcpu_runs(Kernel *k, unsigned want, unsigned beyond)
@@ -174,7 +179,7 @@ static unsigned repair(Kernel *k, bool stuck)
     unsigned turns = 0;
 
     k->ring.stuck = stuck;
-    while (!kvm_ring_repair(&k->ring, kernel_reset, k)) {
+    while (!kvm_ring_repair(&k->ring, reset_for_repair, k)) {
         g_assert_cmpuint(++turns, <, 100);
         g_assert_cmpuint(k->dirty - k->reset, <, 1u << 31);
         k->ring.stuck = !vcpu_runs(k, 1, 0);
@@ -266,7 +271,7 @@ static void test_repair_under_fire(void)
                                  g_test_rand_int_range(0, 3 * ENTRIES));
 
             k.ring.stuck = !ran;
-            if (kvm_ring_repair(&k.ring, kernel_reset, &k)) {
+            if (kvm_ring_repair(&k.ring, reset_for_repair, &k)) {
                 g_assert_cmpuint(k.dirty, ==, k.reset);
             }
             g_assert_cmpuint(k.dirty - k.reset, <, 1u << 31);
@@ -284,9 +289,9 @@ static void test_repair_of_a_good_ring_changes_nothing(void)
 
     kernel_init(&k, 2);
     vcpu_runs(&k, 4, 0);
-    g_assert_true(kvm_ring_repair(&k.ring, kernel_reset, &k));
+    g_assert_true(kvm_ring_repair(&k.ring, reset_for_repair, &k));
     check_in_order(&k);
-    g_assert_true(kvm_ring_repair(&k.ring, kernel_reset, &k));
+    g_assert_true(kvm_ring_repair(&k.ring, reset_for_repair, &k));
     check_in_order(&k);
     kernel_done(&k);
 }
