@@ -4,10 +4,8 @@
  */
 #include "accel/kvm/kvm-dirty-ring.h"
 
-#include <errno.h>
 #include <linux/kvm.h>
 
-#include "system/dirty-bitmap.h"
 #include "trace/accel_kvm.h"
 #include "util/bitmap.h"
 #include "util/error.h"

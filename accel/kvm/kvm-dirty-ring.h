@@ -18,7 +18,8 @@
  * Tracking can be lost: kernels push past a full ring where they emulate guest
  * code, and lose entries in a reset that a signal cuts short. Then, until
  * repaired, every pass that somebody waits for makes all logged pages dirty for
- * every client, and the owner is asked (lost hook) to stop the vCPUs and call
+ * every client (unless the repair has begun and nothing was pushed since), and
+ * the owner is asked (lost hook) to stop the vCPUs and call
  * kvm_dirty_ring_repair().
  */
 #ifndef ACCEL_KVM_KVM_DIRTY_RING_H

@@ -2,7 +2,9 @@
 /*
  * When the dirty rings have lost track: noticing, living with it, and finding
  * the way back. Until that is done nothing is known of the writes, so that
- * every sync says that all is dirty: a bit too many costs a page.
+ * every sync says that all is dirty: a bit too many costs a page. Afterwards a
+ * ring may be astray still, but it is empty and its pages are protected: all
+ * is dirty again as soon as there is an entry in it.
  */
 #include "accel/kvm/kvm-dirty-ring.h"
 
@@ -16,9 +18,9 @@
 /* What a vCPU waits before it looks whether its ring was repaired, in us; it
  * is deaf to kicks meanwhile. */
 #define STUCK_WAIT_US 500
-/* Repairs without an entry until a vCPU gives up: each takes a quarter of the
- * ring, and the kernel's count has 32 bits at most to be brought down, but
- * what overflows in one run is a few lengths of the ring. */
+/* Repairs of a ring that is stuck and empty until its vCPU gives up. Each takes
+ * a quarter of the ring, and what overflows in one run of the guest is a few
+ * lengths of it. */
 #define HOPELESS_REPAIRS 1000
 
 static const char *const loss_text[KVM_RING_LOSS_MAX] = {

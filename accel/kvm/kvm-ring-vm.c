@@ -8,7 +8,6 @@
 #include "accel/kvm/kvm-ring-vm.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "accel/accel-ops.h"
@@ -16,7 +15,8 @@
 #include "system/cpus.h"
 #include "util/error.h"
 
-/* While a ring is astray its vCPU runs for so long between two attempts. */
+/* While a ring is astray: how often it is looked whether its vCPU has pushed
+ * anything since the last repair. */
 #define RETRY_MIN_MS 1
 #define RETRY_MAX_MS 100
 
@@ -136,7 +136,7 @@ static void ring_info(Accel *accel, AccelRingInfo *ret)
 }
 
 /* Where code is emulated a ring fills as fast as it stores: an eighth of it is
- * the longest that may be waited, however long nothing came. */
+ * the longest that may be waited beside a guest that is not idle. */
 static void choose_period(KvmState *kvm)
 {
     KvmDirtyRing *d = kvm->slots.ring;

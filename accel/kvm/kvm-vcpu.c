@@ -102,7 +102,7 @@ static bool open_vcpu(KvmVcpu *kv, GError **error)
         return false;
     }
     kv->run = kvm->io.ops->mmap(&kvm->io, kv->fd, 0,
-                                  kvm->caps.vcpu_mmap_bytes);
+                                kvm->caps.vcpu_mmap_bytes);
     if (!kv->run) {
         tm_error_set_errno(error, errno, "cannot map the shared page of "
                            "vCPU %u", kv->vcpu->index);
