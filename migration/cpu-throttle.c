@@ -74,9 +74,7 @@ static void limit_vcpus(Migration *m)
 
 static bool is_limited(const Migration *m)
 {
-    DirtyLimitStats unused;
-
-    return m->dirty_limit && dirty_limit_stats(m->dirty_limit, &unused);
+    return m->dirty_limit && dirty_limit_is_in_force(m->dirty_limit);
 }
 
 /* ---- by either ----------------------------------------------------------- */

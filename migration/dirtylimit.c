@@ -28,6 +28,7 @@ struct DirtyLimit {
     bool claimed;            /* by a migration */
     bool logging;            /* our client is on */
     GThread *thread;         /* NULL: no limits are in force */
+    bool in_force;           /* the same, for whoever asks; atomic */
 
     GMutex lock;             /* guards what follows */
     GCond wake;              /* of the thread */
@@ -112,6 +113,7 @@ static bool begin(DirtyLimit *l, uint64_t period_ms, GError **error)
     dirty_limiter_begin(l->limiter, clock_now_ns(l->clock),
                         period_ms * NS_PER_MS);
     l->thread = g_thread_new("dirty-limit", limit_thread, l);
+    __atomic_store_n(&l->in_force, true, __ATOMIC_RELAXED);
     return true;
 }
 
@@ -133,6 +135,7 @@ void dirty_limit_lift(DirtyLimit *l)
     g_cond_signal(&l->wake);
     g_mutex_unlock(&l->lock);
     g_thread_join(g_steal_pointer(&l->thread));
+    __atomic_store_n(&l->in_force, false, __ATOMIC_RELAXED);
     g_clear_pointer(&l->limiter, dirty_limiter_free);
     set_pace(l, 0);
     for (guint i = 0; i < l->vm->vcpus->len; i++) {
@@ -312,6 +315,11 @@ static uint64_t ring_full_us(const DirtyLimit *l)
     return pps ? (unsigned __int128)l->vm->accel->dirty_ring_entries * n *
                      G_USEC_PER_SEC / pps
                : 0;
+}
+
+bool dirty_limit_is_in_force(const DirtyLimit *l)
+{
+    return __atomic_load_n(&l->in_force, __ATOMIC_RELAXED);
 }
 
 bool dirty_limit_stats(DirtyLimit *l, DirtyLimitStats *ret)

@@ -104,6 +104,9 @@ void dirty_limit_lift(DirtyLimit *l);
  *  claimed: nothing. Context: big lock (may be dropped meanwhile); lifted. */
 void dirty_limit_release(DirtyLimit *l);
 
+/** dirty_limit_is_in_force() - is any vCPU limited? Context: any thread. */
+bool dirty_limit_is_in_force(const DirtyLimit *l);
+
 /** dirty_limit_stats() - Context: big lock. Returns: false if no limits are in
  *  force. */
 bool dirty_limit_stats(DirtyLimit *l, DirtyLimitStats *ret);

@@ -313,16 +313,19 @@ static void test_migration_and_user_exclude_each_other(void)
     refuse_set(&rig, 0, "a migration with capability 'dirty-limit' runs");
     cancel(&rig, 0); /* nobody is limited yet */
     g_assert_false(dirty_limit_stats(rig.l, &stats));
+    g_assert_false(dirty_limit_is_in_force(rig.l));
     g_assert_true(dirty_limit_hold_back(rig.l, 50, 100, &error));
     expect_limits(&rig, "0:50 1:50");
     refuse_set(&rig, 0, "a migration with capability 'dirty-limit' runs");
     refuse_cancel(&rig, 0, "a migration with capability 'dirty-limit' runs");
     g_assert_true(dirty_limit_stats(rig.l, &stats));
+    g_assert_true(dirty_limit_is_in_force(rig.l));
     g_assert_true(dirty_limit_hold_back(rig.l, 30, 1000, &error));
     expect_limits(&rig, "0:30 1:30");
     dirty_limit_lift(rig.l);
     dirty_limit_lift(rig.l);
     g_assert_false(dirty_limit_stats(rig.l, &stats));
+    g_assert_false(dirty_limit_is_in_force(rig.l));
     refuse_set(&rig, 0, "a migration with capability 'dirty-limit' runs");
     dirty_limit_release(rig.l);
     expect_limits(&rig, "");
