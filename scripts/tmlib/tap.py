@@ -3,12 +3,19 @@
 
 import argparse
 import os
+import subprocess
 import sys
 import traceback
 
 
 class Skip(Exception):
     """Raised by a test that cannot run here; says why."""
+
+
+def check(got, want, what=''):
+    """Equal, or an error that shows both."""
+    if got != want:
+        raise AssertionError('%s: got %r, want %r' % (what, got, want))
 
 
 class Suite:
@@ -25,6 +32,12 @@ class Suite:
 
     def add(self, name, fn, *args, **kwargs):
         self.cases.append((self.prefix + '/' + name, fn, args, kwargs))
+
+    def run(self, *args):
+        """Run the program under test: its exit status, output and errors."""
+        done = subprocess.run([self.options.binary, *args], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return done.returncode, done.stdout, done.stderr
 
     def main(self):
         """Run the cases that the command line asks for; the exit status."""

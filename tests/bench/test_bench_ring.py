@@ -5,7 +5,6 @@ JSON; bad options are told by name. What the figures are is not looked at."""
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -13,20 +12,10 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, 'scripts'))
 
-from tmlib.tap import Suite  # noqa: E402
+from tmlib.tap import Suite, check  # noqa: E402
 
 suite = Suite('/bench-ring')
-
-
-def run(*args):
-    done = subprocess.run([suite.options.binary, *args], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return done.returncode, done.stdout, done.stderr
-
-
-def check(got, want, what):
-    if got != want:
-        raise AssertionError('%s: got %r, want %r' % (what, got, want))
+run = suite.run
 
 
 def measure():

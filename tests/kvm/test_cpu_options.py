@@ -12,8 +12,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'qtest'))
 
-from launch import check, qmp_run, run  # noqa: E402
-from tmlib.tap import Skip, Suite  # noqa: E402
+from launch import qmp_run, run  # noqa: E402
+from tmlib.tap import Skip, Suite, check  # noqa: E402
 
 suite = Suite('/kvm-cpu-options')
 KVM = ['-accel', 'kvm', '-m', '16M', '-S']

@@ -4,27 +4,16 @@
 status; bad options are told by name."""
 
 import os
-import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, 'scripts'))
 
-from tmlib.tap import Suite  # noqa: E402
+from tmlib.tap import Suite, check  # noqa: E402
 
 suite = Suite('/dirty-log-test')
-
-
-def run(*args):
-    done = subprocess.run([suite.options.binary, *args], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return done.returncode, done.stdout, done.stderr
-
-
-def check(got, want, what):
-    if got != want:
-        raise AssertionError('%s: got %r, want %r' % (what, got, want))
+run = suite.run
 
 
 @suite.test('model/each-mode')

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(TOP, 'scripts'))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 
 import guests  # noqa: E402
-from tmlib.tap import Skip, Suite  # noqa: E402
+from tmlib.tap import Skip, Suite, check  # noqa: E402
 from tmlib.vm import Vm, wait_until  # noqa: E402
 
 suite = Suite('/kvm-machine')
@@ -26,11 +26,6 @@ def start(name='writer64u', options='', args=(), mem='64M', **parameters):
     guest = guests.load(suite.options.builddir, name, **parameters)
     return Vm(suite.options.binary, args, accel='kvm' + options, mem=mem,
               guest=guest)
-
-
-def check(got, want, what):
-    if got != want:
-        raise AssertionError('%s: got %r, want %r' % (what, got, want))
 
 
 def counter(vm):

@@ -15,12 +15,7 @@ sys.path.insert(0, os.path.join(TOP, 'scripts'))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 
 from tmlib.qmp import WAIT  # noqa: E402
-
-
-def check(got, want, what=''):
-    """Equal, or an error that shows both."""
-    if got != want:
-        raise AssertionError('%s: got %r, want %r' % (what, got, want))
+from tmlib.tap import check  # noqa: E402
 
 
 def run(binary, *args, stdin=b'', timeout=WAIT, cwd=None):

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 
-from launch import check, qmp_run, run, wait_for
+from launch import qmp_run, run, wait_for
 from tmlib.qmp import Qmp
-from tmlib.tap import Skip, Suite
+from tmlib.tap import Skip, Suite, check
 from tmlib.vm import Vm
 
 suite = Suite('/cmdline')

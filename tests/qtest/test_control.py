@@ -8,9 +8,9 @@ import socket
 import subprocess
 import sys
 
-from launch import check, run
+from launch import run
 from tmlib.qmp import QmpError, Qmp
-from tmlib.tap import Suite
+from tmlib.tap import Suite, check
 from tmlib.vm import Vm
 
 suite = Suite('/control')

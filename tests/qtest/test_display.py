@@ -10,9 +10,9 @@ import sys
 import tempfile
 import time
 
-from launch import check, run, wait_for
+from launch import run, wait_for
 from tmlib import screen
-from tmlib.tap import Suite
+from tmlib.tap import Suite, check
 from tmlib.vm import Vm
 
 suite = Suite('/display')

@@ -16,9 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-from launch import check, wait_for
+from launch import wait_for
 from tmlib.qmp import QmpError
-from tmlib.tap import Suite
+from tmlib.tap import Suite, check
 from tmlib.vm import Vm
 
 suite = Suite('/fuzz')

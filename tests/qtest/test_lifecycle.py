@@ -12,11 +12,11 @@ import sys
 import tempfile
 import time
 
-from launch import check, run, wait_for
+from launch import run, wait_for
 import guests
 from tmlib.qmp import QmpError
 from tmlib.qtest import QtestError
-from tmlib.tap import Skip, Suite
+from tmlib.tap import Skip, Suite, check
 from tmlib.vm import Vm
 
 suite = Suite('/lifecycle')

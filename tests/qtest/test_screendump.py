@@ -10,10 +10,10 @@ import stat
 import sys
 import tempfile
 
-from launch import check
+import launch  # noqa: F401 (finds tmlib)
 from tmlib import screen
 from tmlib.qmp import WAIT, QmpError
-from tmlib.tap import Suite
+from tmlib.tap import Suite, check
 from tmlib.vm import Vm
 
 suite = Suite('/screendump')

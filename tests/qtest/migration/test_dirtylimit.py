@@ -9,15 +9,11 @@ import time
 import common
 from common import Pair, Suite, Vm, accel_of, idle, wait_until, writer
 from tmlib.qmp import QmpError
+from tmlib.tap import check
 
 suite = Suite('/dirtylimit')
 
 NEEDS = 'needs -accel kvm,dirty-ring-size=N'
-
-
-def check(got, want, what):
-    if got != want:
-        raise AssertionError('%s: got %r, want %r' % (what, got, want))
 
 
 def has_ring():

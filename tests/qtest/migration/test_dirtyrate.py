@@ -10,6 +10,7 @@ import time
 import common
 from common import MEM, Pair, Suite, Vm, accel_of, idle, wait_until, writer
 from tmlib.qmp import QmpError
+from tmlib.tap import check
 
 suite = Suite('/dirtyrate')
 
@@ -28,11 +29,6 @@ def has_ring():
 def need_mode(mode):
     if mode == 'dirty-ring' and not has_ring():
         raise common.Skip('needs a dirty ring')
-
-
-def check(got, want, what):
-    if got != want:
-        raise AssertionError('%s: got %r, want %r' % (what, got, want))
 
 
 def machine(guest, *args, mem=MEM):

@@ -18,6 +18,7 @@ import common
 import guests
 from common import Pair, Suite, accel_of, wait_until
 from tmlib import screen
+from tmlib.tap import check
 
 suite = Suite('/display')
 
@@ -31,11 +32,6 @@ ROUNDS = 100
 WHOLE = ('tcg', 'kvm', 'kvm,dirty-ring-size=4096')
 FB = ('-device', 'tidemark-fb,id=fb,vram-size=1M')
 BANDWIDTH = 24 << 20    # bytes/s: some 20 rounds a second, if the CPU can
-
-
-def check(got, want, what):
-    if got != want:
-        raise AssertionError('%s: got %r, want %r' % (what, got, want))
 
 
 def drawing(name, **parameters):
