@@ -54,17 +54,12 @@ static void code_told(Code *c)
 /* One store a page, and one more each time around. */
 static void code_endless(Code *c, uint64_t first, uint64_t end)
 {
-    unsigned top, loop;
+    unsigned top;
 
     code_mov(c, X86_R11, CONTROL);
     code_mov(c, X86_RBX, end);
     top = c->n;
-    code_mov(c, X86_RDI, first);
-    loop = c->n;
-    CODE(c, 0x48, 0x89, 0x0f);                          /* mov [rdi],rcx */
-    CODE(c, 0x48, 0x81, 0xc7, 0x00, 0x10, 0x00, 0x00);  /* add rdi,4096 */
-    CODE(c, 0x48, 0x39, 0xdf);                          /* cmp rdi,rbx */
-    code_jump_back(c, 0x72, loop);                      /* jb */
+    code_pass(c, first);
     CODE(c, 0x49, 0xff, 0x43, AT(passes));              /* inc [passes] */
     code_jump_back(c, 0xeb, top);
 }

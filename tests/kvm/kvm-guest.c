@@ -252,19 +252,26 @@ void code_out(Code *c)
     CODE(c, 0xe6, GUEST_PORT);
 }
 
-void code_writer(Code *c, uint64_t first, uint64_t end)
+void code_pass(Code *c, uint64_t first)
 {
-    unsigned top, loop;
+    unsigned loop;
 
-    code_mov(c, X86_RCX, 1);
-    code_mov(c, X86_RBX, end);
-    top = c->n;
     code_mov(c, X86_RDI, first);
     loop = c->n;
     CODE(c, 0x48, 0x89, 0x0f);                               /* mov [rdi],rcx */
     CODE(c, 0x48, 0x81, 0xc7, 0x00, 0x10, 0x00, 0x00);       /* add rdi,4096 */
     CODE(c, 0x48, 0x39, 0xdf);                               /* cmp rdi,rbx */
     code_jump_back(c, 0x72, loop);                           /* jb */
+}
+
+void code_writer(Code *c, uint64_t first, uint64_t end)
+{
+    unsigned top;
+
+    code_mov(c, X86_RCX, 1);
+    code_mov(c, X86_RBX, end);
+    top = c->n;
+    code_pass(c, first);
     CODE(c, 0x89, 0xc8);                                     /* mov eax,ecx */
     code_out(c);
     CODE(c, 0x48, 0xff, 0xc1);                               /* inc rcx */

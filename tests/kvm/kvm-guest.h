@@ -87,6 +87,9 @@ void code_jump_back(Code *c, uint8_t opcode, unsigned target);
 /** code_out() - OUT GUEST_PORT, AL */
 void code_out(Code *c);
 
+/** code_pass() - rcx into every page from @first up to rbx; changes rdi */
+void code_pass(Code *c, uint64_t first);
+
 /** code_writer() - for ever: a number that grows into every page of
  *  [first, end), then OUT */
 void code_writer(Code *c, uint64_t first, uint64_t end);

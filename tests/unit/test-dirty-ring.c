@@ -64,6 +64,14 @@ static bool guest_store(World *w, unsigned vcpu, unsigned page, uint64_t value)
     return kvm_model_vcpu_write(w->rig->model, vcpu, GPA + page * PAGE, value);
 }
 
+/* Into pages 0 to @n - 1. */
+static void guest_store_all(World *w, unsigned n, uint64_t value)
+{
+    for (unsigned i = 0; i < n; i++) {
+        guest_store(w, 0, i, value);
+    }
+}
+
 static uint64_t dirty(World *w, DirtyClient client)
 {
     return dirty_bitmap_count(w->block, client);
@@ -478,9 +486,7 @@ static void test_hole_is_noticed(void)
 
     world_init(&w, 1);
     start(&w, DIRTY_CLIENT_MIGRATION, false);
-    for (unsigned i = 0; i < 180; i++) {
-        guest_store(&w, 0, i, 1);
-    }
+    guest_store_all(&w, 180, 1);
     w.rig->rings[0].entries[150].flags = 0;
     kvm_rig_sync(w.rig);
     g_assert_cmpuint(w.lost, ==, 1);
@@ -489,9 +495,7 @@ static void test_hole_is_noticed(void)
     check_copy(&w);
     repair(&w);
     copy_dirty(&w);
-    for (unsigned i = 0; i < 180; i++) {
-        guest_store(&w, 0, i, 2);
-    }
+    guest_store_all(&w, 180, 2);
     kvm_rig_sync(w.rig);
     g_assert_cmpuint(copy_dirty(&w), ==, 180);
     check_copy(&w);
@@ -546,9 +550,7 @@ static void test_repair_that_fails(void)
 
     world_init(&w, 1);
     start(&w, DIRTY_CLIENT_MIGRATION, false);
-    for (unsigned i = 0; i < 10; i++) {
-        guest_store(&w, 0, i, 1);
-    }
+    guest_store_all(&w, 10, 1);
     w.rig->model->reset_cuts = 1;
     w.rig->model->reset_cut_after = 4;
     kvm_rig_sync(w.rig);
