@@ -22,7 +22,8 @@
  *
  *   - All entries are flagged: it has overflowed, every entry was pushed, and
  *     all may be taken. Where the kernel begins is found by giving back one
- *     half: it stops at its end if it begins in it. How far it ran ahead is not known afterwards: astray.
+ *     half: it stops at its end if it begins in it. How far it ran ahead is
+ *     not known afterwards: astray.
  *   - Some are: what is flagged was pushed. After they were given back the
  *     ones that were taken end where the kernel's reset index is; those that
  *     were not lie ahead of it, behind entries that were pushed and wiped out:
