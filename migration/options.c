@@ -15,33 +15,35 @@
 #include "util/cutils.h"
 #include "util/error.h"
 
-/* The capabilities that are built, and which other one each needs or does not
- * go with. */
+#define CAP(name) (UINT64_C(1) << MIGRATION_CAPABILITY_##name)
+
+/* The capabilities that are built, and which others each needs or does not go
+ * with. */
 typedef struct CapRow {
     bool built;
-    int needs;               /* MigrationCapability, or -1 */
-    int excludes;            /* the same; one of the two says so */
+    uint64_t needs;          /* CAP()s */
+    uint64_t excludes;       /* the same; one of the two says so */
 } CapRow;
 
 static const CapRow cap_rows[MIGRATION_CAPABILITY__MAX] = {
     /* Throttle the vCPUs when the guest dirties faster than it is sent. */
-    [MIGRATION_CAPABILITY_AUTO_CONVERGE] = { true, -1, -1 },
+    [MIGRATION_CAPABILITY_AUTO_CONVERGE] = { true, 0, 0 },
     /* Send the events MIGRATION and MIGRATION_PASS. */
-    [MIGRATION_CAPABILITY_EVENTS] = { true, -1, -1 },
+    [MIGRATION_CAPABILITY_EVENTS] = { true, 0, 0 },
     /* Wait until the destination has said that it has everything. */
-    [MIGRATION_CAPABILITY_RETURN_PATH] = { true, -1, -1 },
+    [MIGRATION_CAPABILITY_RETURN_PATH] = { true, 0, 0 },
     /* Wait for migrate-continue with the guest stopped. */
-    [MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER] = { true, -1, -1 },
+    [MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER] = { true, 0, 0 },
     /* Send no memory that both sides have mapped. */
-    [MIGRATION_CAPABILITY_X_IGNORE_SHARED] = { true, -1, -1 },
+    [MIGRATION_CAPABILITY_X_IGNORE_SHARED] = { true, 0, 0 },
     /* Do not switch over before the destination has said that it can. */
     [MIGRATION_CAPABILITY_SWITCHOVER_ACK] = {
-        true, MIGRATION_CAPABILITY_RETURN_PATH, -1 },
+        true, CAP(RETURN_PATH), 0 },
     /* Send the UUID, for the destination to compare. */
-    [MIGRATION_CAPABILITY_VALIDATE_UUID] = { true, -1, -1 },
+    [MIGRATION_CAPABILITY_VALIDATE_UUID] = { true, 0, 0 },
     /* Limit the rate at which vCPUs dirty memory, instead of their time. */
     [MIGRATION_CAPABILITY_DIRTY_LIMIT] = {
-        true, -1, MIGRATION_CAPABILITY_AUTO_CONVERGE },
+        true, 0, CAP(AUTO_CONVERGE) },
 };
 
 /* A switch or number that -global sets. */
@@ -101,9 +103,10 @@ bool migration_options_cap(const MigrationOptions *o, MigrationCapability cap)
     return __atomic_load_n(&o->caps, __ATOMIC_RELAXED) & (UINT64_C(1) << cap);
 }
 
-static bool has_cap(uint64_t caps, int cap)
+/* The first of @caps, which are not none. */
+static const char *cap_name(uint64_t caps)
 {
-    return cap >= 0 && caps & (UINT64_C(1) << cap);
+    return MigrationCapability_str(__builtin_ctzll(caps));
 }
 
 static bool cap_check(MigrationCapability cap, uint64_t caps, GError **error)
@@ -115,16 +118,16 @@ static bool cap_check(MigrationCapability cap, uint64_t caps, GError **error)
                      MigrationCapability_str(cap));
         return false;
     }
-    if (row->needs >= 0 && !has_cap(caps, row->needs)) {
+    if (row->needs & ~caps) {
         tm_error_set(error, "capability '%s' needs capability '%s'",
                      MigrationCapability_str(cap),
-                     MigrationCapability_str(row->needs));
+                     cap_name(row->needs & ~caps));
         return false;
     }
-    if (has_cap(caps, row->excludes)) {
+    if (row->excludes & caps) {
         tm_error_set(error, "capabilities '%s' and '%s' exclude each other",
                      MigrationCapability_str(cap),
-                     MigrationCapability_str(row->excludes));
+                     cap_name(row->excludes & caps));
         return false;
     }
     return true;
@@ -133,7 +136,7 @@ static bool cap_check(MigrationCapability cap, uint64_t caps, GError **error)
 static bool caps_check(uint64_t caps, GError **error)
 {
     for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
-        if (has_cap(caps, i) && !cap_check(i, caps, error)) {
+        if (caps & (UINT64_C(1) << i) && !cap_check(i, caps, error)) {
             return false;
         }
     }
