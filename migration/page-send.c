@@ -21,12 +21,10 @@ static void put_word(PageSender *sender, Stream *s, const RAMBlock *block,
     }
 }
 
-static void send_page(PageSender *sender, Stream *s, const RAMBlock *block,
-                      uint64_t page)
+void page_send_copy(PageSender *sender, Stream *s, const RAMBlock *block,
+                    uint64_t page, const uint8_t *data)
 {
-    const uint8_t *host = block->host + (page << TM_PAGE_BITS);
-
-    if (page_encode(host, sender->detect_zero) == PAGE_KIND_ZERO) {
+    if (!data) {
         trace_page_encode(block->name, page, "zero");
         put_word(sender, s, block, page, WIRE_RAM_ZERO);
         stream_put_u8(s, 0);
@@ -34,7 +32,7 @@ static void send_page(PageSender *sender, Stream *s, const RAMBlock *block,
     } else {
         trace_page_encode(block->name, page, "normal");
         put_word(sender, s, block, page, WIRE_RAM_PAGE);
-        stream_put_page(s, host, TM_PAGE_BYTES);
+        stream_put_page(s, data, TM_PAGE_BYTES);
         sender->normal_pages++;
     }
 }
@@ -44,7 +42,11 @@ uint64_t page_send_run(PageSender *sender, Stream *s, const PageRun *run)
     uint64_t before = stream_bytes(s);
 
     for (uint64_t i = 0; i < run->npages; i++) {
-        send_page(sender, s, run->block, run->first + i);
+        uint64_t page = run->first + i;
+        const uint8_t *host = run->block->host + (page << TM_PAGE_BITS);
+        bool zero = page_encode(host, sender->detect_zero) == PAGE_KIND_ZERO;
+
+        page_send_copy(sender, s, run->block, page, zero ? NULL : host);
     }
     trace_page_send(run->block->name, run->first, run->npages,
                     stream_bytes(s) - before);

@@ -25,6 +25,15 @@ typedef struct PageSender {
 } PageSender;
 
 /**
+ * page_send_copy() - put the record of one page
+ * @data: 4096 bytes that stay as they are until the stream is flushed; NULL
+ *        for a page of zeros
+ * Context: the stream's thread. Errors: stick in the stream.
+ */
+void page_send_copy(PageSender *sender, Stream *s, const RAMBlock *block,
+                    uint64_t page, const uint8_t *data);
+
+/**
  * page_send_run() - put the records of @run
  * The pages' dirty bits have been taken; pages may change until the stream is
  * flushed, which marks them again.
