@@ -10,6 +10,7 @@
 #include "migration/migration-internal.h"
 #include "migration/ram.h"
 #include "migration/return-path.h"
+#include "migration/save-begin.h"
 #include "migration/savevm.h"
 #include "system/big-lock.h"
 #include "system/dirty-sync.h"
@@ -45,7 +46,6 @@ Precopy *precopy_new(Migration *m)
     p->m = m;
     bandwidth_meter_init(&p->bytes, now_ns, 0);
     bandwidth_meter_init(&p->pages, now_ns, 0);
-    rate_limit_init(&m->limit, now_ns);
     return p;
 }
 
@@ -185,70 +185,23 @@ static bool locked_sync(Precopy *p, GError **error)
 static bool begin_locked(Precopy *p, GError **error)
 {
     Migration *m = p->m;
-    RamSaveConfig config = {
-        .vm = m->vm,
-        .clock = m->clock,
-        .stats = &m->stats,
-        .limit = &m->limit,
-        .stop = &m->cancel,
-        .clear_shift = m->options.props.clear_bitmap_shift,
-        .detect_zero = param(p, MIG_PARAM_ZERO_PAGE_DETECTION) !=
-                       ZERO_PAGE_DETECTION_NONE,
-        .ignore_shared = has_cap(p, MIGRATION_CAPABILITY_X_IGNORE_SHARED),
-    };
-    LiveSection ram;
 
-    m->ram = ram_save_new(&config, error);
-    if (!m->ram) {
-        return false;
-    }
-    ram = ram_save_section(m->ram);
-    m->savevm = savevm_new(m->vm, &m->options, &ram, 1);
-    if (!dirty_log_start(m->vm->map, DIRTY_CLIENT_MIGRATION, true, error)) {
+    if (!save_begin(m, error) ||
+        !dirty_log_start(m->vm->map, DIRTY_CLIENT_MIGRATION, true, error)) {
         return false;
     }
     m->log_started = true;
     return precopy_sync(p, error);
 }
 
-static bool put_head(Precopy *p, GError **error)
-{
-    Migration *m = p->m;
-
-    if (!savevm_put_header(m->savevm, m->out, error)) {
-        return false;
-    }
-    if (has_cap(p, MIGRATION_CAPABILITY_RETURN_PATH)) {
-        m->return_path = return_path_start(m->channel);
-        if (!savevm_put_open_return_path(m->savevm, m->out, error) ||
-            !savevm_put_ping(m->savevm, m->out, 1, error)) {
-            return false;
-        }
-    }
-    return savevm_setup(m->savevm, m->out, error);
-}
-
 bool precopy_setup(Precopy *p, GError **error)
 {
-    Migration *m = p->m;
     bool ok;
 
     big_lock();
     ok = begin_locked(p, error);
     big_unlock();
-    if (!ok || !put_head(p, error)) {
-        return false;
-    }
-    big_lock();
-    migration_stat_set(&m->stats.setup_ns,
-                       clock_now_ns(m->clock) - m->stats.start_ns);
-    ok = migration_state_change(&m->state, MIGRATION_STATUS_SETUP,
-                                MIGRATION_STATUS_ACTIVE);
-    big_unlock();
-    if (!ok) {
-        tm_error_set(error, "migration was cancelled");
-    }
-    return ok;
+    return ok && save_put_head(p->m, error) && save_enter_active(p->m, error);
 }
 
 static bool send_part(Precopy *p, GError **error)

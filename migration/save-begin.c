@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The beginning of an outgoing stream; see save-begin.h.
+ */
+#include "migration/save-begin.h"
+
+#include "migration/migration-internal.h"
+#include "migration/ram.h"
+#include "migration/return-path.h"
+#include "migration/savevm.h"
+#include "system/big-lock.h"
+#include "util/error.h"
+
+static bool has_cap(const Migration *m, MigrationCapability cap)
+{
+    return migration_options_cap(&m->options, cap);
+}
+
+bool save_begin(Migration *m, GError **error)
+{
+    RamSaveConfig config = {
+        .vm = m->vm,
+        .clock = m->clock,
+        .stats = &m->stats,
+        .limit = &m->limit,
+        .stop = &m->cancel,
+        .clear_shift = m->options.props.clear_bitmap_shift,
+        .detect_zero =
+            migration_options_param(&m->options,
+                                    MIG_PARAM_ZERO_PAGE_DETECTION) !=
+            ZERO_PAGE_DETECTION_NONE,
+        .ignore_shared = has_cap(m, MIGRATION_CAPABILITY_X_IGNORE_SHARED),
+    };
+    LiveSection ram;
+
+    rate_limit_init(&m->limit, clock_now_ns(m->clock));
+    m->ram = ram_save_new(&config, error);
+    if (!m->ram) {
+        return false;
+    }
+    ram = ram_save_section(m->ram);
+    m->savevm = savevm_new(m->vm, &m->options, &ram, 1);
+    return true;
+}
+
+bool save_put_head(Migration *m, GError **error)
+{
+    if (!savevm_put_header(m->savevm, m->out, error)) {
+        return false;
+    }
+    if (has_cap(m, MIGRATION_CAPABILITY_RETURN_PATH)) {
+        m->return_path = return_path_start(m->channel);
+        if (!savevm_put_open_return_path(m->savevm, m->out, error) ||
+            !savevm_put_ping(m->savevm, m->out, 1, error)) {
+            return false;
+        }
+    }
+    return savevm_setup(m->savevm, m->out, error);
+}
+
+bool save_enter_active(Migration *m, GError **error)
+{
+    bool ok;
+
+    big_lock();
+    migration_stat_set(&m->stats.setup_ns,
+                       clock_now_ns(m->clock) - m->stats.start_ns);
+    ok = migration_state_change(&m->state, MIGRATION_STATUS_SETUP,
+                                MIGRATION_STATUS_ACTIVE);
+    big_unlock();
+    if (!ok) {
+        tm_error_set(error, "migration was cancelled");
+    }
+    return ok;
+}
