@@ -4,14 +4,9 @@
  */
 #include "accel/kvm/kvm-dirty-reaper.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/prctl.h>
-
 #include "trace/accel_kvm.h"
+#include "util/prompt-thread.h"
 
-#define TIMER_SLACK_NS 1000UL
 /* Without an entry for so long, a guest is idle. */
 #define IDLE_US G_USEC_PER_SEC
 
@@ -30,17 +25,6 @@ unsigned kvm_reaper_period(unsigned period_us, uint64_t passed_us,
 }
 
 /* ---- the thread ---------------------------------------------------------- */
-
-/* It runs for microseconds and must not be late: a ring that is not read in
- * time stops its vCPU, or overflows where the kernel does not look. Without
- * the right to it, it is a thread like others. */
-static void be_prompt(void)
-{
-    struct sched_param param = { .sched_priority = 1 };
-
-    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
-    pthread_setschedparam(pthread_self(), SCHED_RR, &param);
-}
 
 static bool is_asked(const KvmReaper *r, KvmReaperJob job)
 {
@@ -127,7 +111,6 @@ static gpointer reaper_thread(gpointer opaque)
 {
     KvmReaper *r = opaque;
 
-    be_prompt();
     g_mutex_lock(&r->lock);
     while (!r->stop) {
         wait_locked(r);
@@ -144,8 +127,6 @@ static gpointer reaper_thread(gpointer opaque)
 void kvm_reaper_start(KvmReaper *r, const KvmReaperOps *ops, void *opaque,
                       uint32_t entries)
 {
-    sigset_t all, old;
-
     *r = (KvmReaper) {
         .ops = ops, .opaque = opaque, .entries = entries,
         .period_us = KVM_REAPER_MIN_US, .most_us = KVM_REAPER_MAX_US,
@@ -153,11 +134,9 @@ void kvm_reaper_start(KvmReaper *r, const KvmReaperOps *ops, void *opaque,
     g_mutex_init(&r->lock);
     g_cond_init(&r->wake);
     g_cond_init(&r->done);
-    /* Inherited, so that there is no moment in which one could arrive. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r->thread = g_thread_new("dirty-reaper", reaper_thread, r);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    /* A ring that is not read in time stops its vCPU, or overflows where the
+     * kernel does not look; and a signal would break a reset off. */
+    r->thread = prompt_thread_new("dirty-reaper", reaper_thread, r);
 }
 
 void kvm_reaper_stop(KvmReaper *r)
