@@ -69,6 +69,8 @@ typedef struct RAMList {
     uint64_t total_bytes;
     uint32_t clients;    /* bit per DirtyClient that is on for some block;
                             atomic, changed under the big lock */
+    unsigned hurry;      /* how many must not wait for room in the pool of a
+                            freeze of this memory; atomic */
 } RAMList;
 
 /** ram_list_init() - an empty list. Context: start-up. */
@@ -77,6 +79,25 @@ void ram_list_init(RAMList *list);
 /** ram_list_done() - free all blocks and the bitmaps of all clients.
  *  Context: nobody uses them any more. */
 void ram_list_done(RAMList *list);
+
+/**
+ * ram_list_hurry() - from here to ram_list_unhurry() somebody writes these
+ * blocks, or waits for others who may do, and must not wait for long
+ * Writers of frozen memory (ram-freeze.h) wait until there is room for a copy
+ * of the page; while anybody is in a hurry, room is made. For who holds or
+ * awaits the big lock: whoever makes room may need it. Counts; may nest.
+ * Context: any thread, any lock.  Cost: one atomic operation.
+ */
+static inline void ram_list_hurry(RAMList *list)
+{
+    __atomic_fetch_add(&list->hurry, 1, __ATOMIC_SEQ_CST);
+}
+
+/** ram_list_unhurry() - ends what ram_list_hurry() began. */
+static inline void ram_list_unhurry(RAMList *list)
+{
+    __atomic_fetch_sub(&list->hurry, 1, __ATOMIC_SEQ_CST);
+}
 
 /**
  * ram_list_add() - make a block of @mem and add it

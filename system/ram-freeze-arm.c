@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the host can protect, and protecting and releasing it.
+ *
+ * A walk over all memory goes in steps that take some 50 us each, with a look
+ * at the faults between them: a step is one call, and the kernel lets nobody
+ * in before it is through with it.
+ */
+#include "system/ram-freeze-int.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
+
+#include "trace/system.h"
+#include "util/bitmap.h"
+#include "util/error.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
+
+#define STEP_MIN_BYTES (UINT64_C(2) << 20) /* a huge page stays in one piece */
+#define STEP_MAX_BYTES (UINT64_C(1) << 30)
+#define STEP_SHORT_NS (25 * NS_PER_US)
+#define STEP_LONG_NS (75 * NS_PER_US)
+
+/* Noted pages nearer to each other than this are protected in one call with
+ * what lies between, which is protected already. Measured: a call costs as
+ * much as some 100 pages in a longer one. */
+#define GAP_PAGES 64
+
+/* ---- what can be --------------------------------------------------------- */
+
+static bool is_private_anonymous(const HostMem *mem)
+{
+    return mem->fd < 0 && !mem->share;
+}
+
+static bool check_file(const RAMBlock *block, GError **error)
+{
+    const HostMem *mem = block->mem;
+    struct statfs fs;
+
+    if (mem->kind != HOSTMEM_FILE) {
+        return true;
+    }
+    if (fstatfs(mem->fd, &fs) < 0) {
+        tm_error_set_errno(error, errno, "cannot examine the file of RAM "
+                           "block '%s'", block->name);
+        return false;
+    }
+    if (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC) {
+        tm_error_set(error, "RAM block '%s' lies in file '%s', on a filesystem "
+                     "whose pages cannot be write-protected: only anonymous "
+                     "memory, memfd, tmpfs and hugetlbfs can", block->name,
+                     mem->mem_path);
+        return false;
+    }
+    return true;
+}
+
+bool freeze_check_blocks(const GPtrArray *blocks, uint64_t *ret_wanted,
+                         GError **error)
+{
+    uint64_t wanted = UFFD_WP;
+
+    for (guint i = 0; i < blocks->len; i++) {
+        const RAMBlock *block = g_ptr_array_index(blocks, i);
+
+        if (!check_file(block, error)) {
+            return false;
+        }
+        wanted |= is_private_anonymous(block->mem) ? 0 : UFFD_WP_SHARED;
+    }
+    *ret_wanted = wanted;
+    return true;
+}
+
+static bool register_block(RamFreeze *f, FreezeBlock *b, GError **error)
+{
+    int err = uffd_register(&f->uffd, b->block->host, b->block->length,
+                            UFFD_WRITES);
+
+    if (err == -EBUSY) {
+        tm_error_set(error, "RAM block '%s' is watched by another userfaultfd",
+                     b->block->name);
+    } else if (err) {
+        tm_error_set_errno(error, err, "cannot have RAM block '%s' "
+                           "write-protected", b->block->name);
+    }
+    b->registered = !err;
+    return !err;
+}
+
+bool freeze_register(RamFreeze *f, uint64_t wanted, GError **error)
+{
+    if (!uffd_open(&f->uffd, f->config.kernel, wanted, UFFD_WP_HOLES, error)) {
+        return false;
+    }
+    for (unsigned i = 0; i < f->n_blocks; i++) {
+        FreezeBlock *b = &f->blocks[i];
+
+        b->populate = is_private_anonymous(b->block->mem) &&
+            !(f->uffd.features & UFFD_WP_HOLES);
+        if (!register_block(f, b, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- walks --------------------------------------------------------------- */
+
+static uint8_t *host_of(const FreezeBlock *b, uint64_t page)
+{
+    return b->block->host + (page << TM_PAGE_BITS);
+}
+
+static void adapt_step(RamFreeze *f, int64_t ns)
+{
+    if (ns > STEP_LONG_NS) {
+        f->walk_bytes = MAX(f->walk_bytes / 2, STEP_MIN_BYTES);
+    } else if (ns < STEP_SHORT_NS) {
+        f->walk_bytes = MIN(f->walk_bytes * 2, STEP_MAX_BYTES);
+    }
+}
+
+typedef int StepFn(RamFreeze *f, FreezeBlock *b, void *host, uint64_t bytes);
+
+/* Returns: 0, or the first step's -errno; what is asked of the saver from
+ * outside is not looked at. */
+static int walk_block(RamFreeze *f, FreezeBlock *b, StepFn *step)
+{
+    uint64_t bytes;
+
+    f->walk_bytes = STEP_MIN_BYTES;
+    for (uint64_t at = 0; at < b->block->length; at += bytes) {
+        int64_t begin_ns = clock_now_ns(f->clock);
+        int err;
+
+        bytes = MIN(MAX(f->walk_bytes, b->unit << TM_PAGE_BITS),
+                    b->block->length - at);
+        err = step(f, b, b->block->host + at, bytes);
+        if (err) {
+            return err;
+        }
+        adapt_step(f, clock_now_ns(f->clock) - begin_ns);
+        freeze_serve_faults(f);
+    }
+    return 0;
+}
+
+static int populate(void *host, uint64_t bytes)
+{
+    int err;
+
+    do {
+        err = madvise(host, bytes, MADV_POPULATE_READ) < 0 ? -errno : 0;
+    } while (err == -EINTR || err == -EAGAIN);
+    return err;
+}
+
+static int protect_step(RamFreeze *f, FreezeBlock *b, void *host,
+                        uint64_t bytes)
+{
+    int err = 0;
+
+    if (freeze_is_over(f)) {
+        return -ECANCELED;
+    }
+    if (b->populate) {
+        err = populate(host, bytes);
+    }
+    return err ? err : uffd_protect(&f->uffd, host, bytes);
+}
+
+static int release_step(RamFreeze *f, FreezeBlock *b, void *host,
+                        uint64_t bytes)
+{
+    return uffd_unprotect(&f->uffd, host, bytes);
+}
+
+static void fail_protect(RamFreeze *f, const FreezeBlock *b, int err)
+{
+    GError *error = NULL;
+
+    if (b->populate && err == -EINVAL) {
+        tm_error_set(&error, "RAM block '%s' has pages that were never "
+                     "touched, which this kernel cannot protect "
+                     "(userfaultfd's WP_UNPOPULATED, Linux 6.4 or later) nor "
+                     "populate (Linux 5.14 or later)", b->block->name);
+    } else {
+        tm_error_set_errno(&error, err, "cannot write-protect RAM block '%s'",
+                           b->block->name);
+    }
+    freeze_fail(f, error);
+}
+
+void freeze_protect_all(RamFreeze *f)
+{
+    int64_t begin_ns = clock_now_ns(f->clock);
+
+    for (unsigned i = 0; i < f->n_blocks; i++) {
+        int err = walk_block(f, &f->blocks[i], protect_step);
+
+        if (freeze_is_over(f)) {
+            return;
+        }
+        if (err) {
+            fail_protect(f, &f->blocks[i], err);
+            return;
+        }
+    }
+    freeze_count(&f->stats.arm_ns, clock_now_ns(f->clock) - begin_ns);
+    trace_ram_freeze_arm(f->stats.total_pages, f->stats.arm_ns);
+}
+
+/* On every way out, and in this order: an unregistered page wakes nobody. */
+void freeze_release_all(RamFreeze *f)
+{
+    f->releasing = true;
+    for (unsigned i = 0; i < f->n_blocks; i++) {
+        if (f->blocks[i].registered) {
+            walk_block(f, &f->blocks[i], release_step);
+        }
+    }
+    for (unsigned i = 0; i < f->n_blocks; i++) {
+        FreezeBlock *b = &f->blocks[i];
+
+        if (b->registered) {
+            uffd_unregister(&f->uffd, b->block->host, b->block->length);
+        }
+        b->registered = false;
+    }
+    uffd_close(&f->uffd); /* wakes whoever could not be released above */
+}
+
+/* ---- single pages -------------------------------------------------------- */
+
+void freeze_release_pages(RamFreeze *f, FreezeBlock *b, uint64_t first,
+                          uint64_t n)
+{
+    GError *error = NULL;
+    int err = uffd_unprotect(&f->uffd, host_of(b, first), n << TM_PAGE_BITS);
+
+    if (err) {
+        tm_error_set_errno(&error, err, "cannot release %" G_GUINT64_FORMAT
+                           " pages of RAM block '%s' from page %"
+                           G_GUINT64_FORMAT " on", n, b->block->name, first);
+        freeze_fail(f, error);
+    }
+}
+
+void freeze_note(RamFreeze *f, FreezeBlock *b, uint64_t first)
+{
+    if (!bitmap_test_bit(b->noted, first)) {
+        bitmap_set(b->noted, first, b->unit);
+        bitmap_set_bit(b->noted_areas, first / FREEZE_AREA_PAGES);
+        freeze_count(&f->stats.noted_pages, b->unit);
+    }
+}
+
+/* The first noted page at or after @from; npages if there is none. Areas
+ * without any are skipped, so that the cost follows the pages noted. */
+static uint64_t next_noted(const FreezeBlock *b, uint64_t from)
+{
+    uint64_t npages = b->block->npages;
+    uint64_t n_areas = npages / FREEZE_AREA_PAGES + 1;
+
+    while (from < npages) {
+        uint64_t area = bitmap_find_next_set(b->noted_areas, n_areas,
+                                             from / FREEZE_AREA_PAGES);
+        uint64_t end = MIN((area + 1) * FREEZE_AREA_PAGES, npages);
+        uint64_t page;
+
+        if (area == n_areas) {
+            break;
+        }
+        page = bitmap_find_next_set(b->noted, end,
+                                    MAX(from, area * FREEZE_AREA_PAGES));
+        if (page < end) {
+            return page;
+        }
+        from = end;
+    }
+    return npages;
+}
+
+/* Returns: the end of the run that begins at @first, short gaps included. */
+static uint64_t run_end(const FreezeBlock *b, uint64_t first, uint64_t *ret_next)
+{
+    uint64_t end = first + b->unit;
+
+    *ret_next = next_noted(b, end);
+    while (*ret_next < b->block->npages && *ret_next - end <= GAP_PAGES) {
+        end = *ret_next + b->unit;
+        *ret_next = next_noted(b, end);
+    }
+    return end;
+}
+
+static int protect_noted_in(RamFreeze *f, FreezeBlock *b)
+{
+    uint64_t page = next_noted(b, 0);
+    int err = 0;
+
+    while (page < b->block->npages && !err) {
+        uint64_t next;
+        uint64_t end = run_end(b, page, &next);
+
+        err = uffd_protect(&f->uffd, host_of(b, page),
+                           (end - page) << TM_PAGE_BITS);
+        page = next;
+    }
+    return err;
+}
+
+void freeze_protect_noted(RamFreeze *f)
+{
+    for (unsigned i = 0; i < f->n_blocks; i++) {
+        int err = protect_noted_in(f, &f->blocks[i]);
+
+        if (err) {
+            fail_protect(f, &f->blocks[i], err);
+            return;
+        }
+    }
+}
