@@ -65,6 +65,7 @@ void cpus_hold_all(Vm *vm)
         self->holds = true;
         g_cond_broadcast(&run->cpu_cond); /* whoever waits for us need not */
     }
+    ram_list_hurry(&vm->ram); /* a vCPU may be in a store that waits */
     while (run->holder) {
         wait_or_work(vm);
     }
@@ -74,6 +75,7 @@ void cpus_hold_all(Vm *vm)
     while (!all_out(vm)) {
         wait_or_work(vm);
     }
+    ram_list_unhurry(&vm->ram);
 }
 
 void cpus_release_all(Vm *vm)

@@ -5,6 +5,9 @@
  * flag is set under the same lock and followed by a signal (for a thread that
  * waits) and by the accelerator's kick (for one that is in guest mode or on
  * its way there), so the thread cannot miss it.
+ *
+ * A kick does not end a store to frozen memory (ram-freeze.h) that waits for
+ * room; so whoever waits for vCPUs to come out hurries it (ram_list_hurry()).
  */
 #include "system/cpus.h"
 
@@ -219,6 +222,7 @@ void cpus_destroy(Vm *vm)
             vcpu_poke(vcpu);
         }
     }
+    ram_list_hurry(&vm->ram);
     while (vm->vcpus->len) {
         Vcpu *vcpu = g_ptr_array_steal_index(vm->vcpus, vm->vcpus->len - 1);
 
@@ -228,6 +232,7 @@ void cpus_destroy(Vm *vm)
         g_cond_clear(&vcpu->wake);
         g_free(vcpu);
     }
+    ram_list_unhurry(&vm->ram);
 }
 
 static bool all_stopped(const Vm *vm)
@@ -259,9 +264,11 @@ gint64 cpus_pause_all(Vm *vm)
             vcpu_poke(vcpu);
         }
     }
+    ram_list_hurry(&vm->ram);
     while (!all_stopped(vm)) {
         big_lock_wait(&vm->run->cpu_cond);
     }
+    ram_list_unhurry(&vm->ram);
     for (guint i = 0; i < vm->vcpus->len; i++) {
         const Vcpu *vcpu = g_ptr_array_index(vm->vcpus, i);
 
@@ -295,6 +302,7 @@ void vcpu_run_on(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque),
                  void *opaque)
 {
     VcpuWork work = { .fn = fn, .opaque = opaque };
+    RAMList *ram = &vcpu->vm->ram;
 
     if (vcpu == current) {
         fn(vcpu, opaque);
@@ -304,11 +312,13 @@ void vcpu_run_on(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque),
     vcpu_poke(vcpu);
     /* Two vCPUs that send each other work each do their own meanwhile. */
     g_cond_broadcast(&vcpu->vm->run->cpu_cond);
+    ram_list_hurry(ram);
     while (!work.done) {
         if (!current || !vcpu_do_work(current)) {
             big_lock_wait(&vcpu->vm->run->cpu_cond);
         }
     }
+    ram_list_unhurry(ram);
 }
 
 void vcpu_set_halted(Vcpu *vcpu, bool halted)
@@ -340,16 +350,20 @@ void vcpu_stop_self(void)
 
 static bool sync_all(Vm *vm, bool get, GError **error)
 {
-    for (guint i = 0; i < vm->vcpus->len; i++) {
+    bool ok = true;
+
+    ram_list_hurry(&vm->ram); /* some registers are written to memory too */
+    for (guint i = 0; ok && i < vm->vcpus->len; i++) {
         Vcpu *vcpu = g_ptr_array_index(vm->vcpus, i);
         const AccelOps *ops = vcpu_ops(vcpu);
 
-        if (!(get ? ops->get_state : ops->set_state)(vcpu, error)) {
+        ok = (get ? ops->get_state : ops->set_state)(vcpu, error);
+        if (!ok) {
             g_prefix_error(error, "vCPU %u: ", i);
-            return false;
         }
     }
-    return true;
+    ram_list_unhurry(&vm->ram);
+    return ok;
 }
 
 bool cpus_sync_get(Vm *vm, GError **error)

@@ -7,6 +7,9 @@
  * Guest memory is shared with vCPUs and other threads, which write it when
  * they like. Copies of 1, 2, 4 and 8 aligned bytes are single accesses, as
  * the guest expects of a device; longer ones have no order within themselves.
+ *
+ * Whoever writes here may hold the big lock, so no write may wait until there
+ * is room for a copy of frozen memory (ram-freeze.h): it hurries.
  */
 #include <string.h>
 
@@ -158,12 +161,14 @@ uint64_t guest_write(MemoryMap *map, uint64_t gpa, const void *buf,
     uint64_t done = 0;
     MemorySection s;
 
+    ram_list_hurry(map->ram);
     while (done < len && next_piece(view, gpa + done, len - done, true, &s)) {
         copy_to_guest(s.block->host + s.offset, (const uint8_t *)buf + done,
                       s.size);
         mark_written(map, &s, s.size);
         done += s.size;
     }
+    ram_list_unhurry(map->ram);
     return done;
 }
 
@@ -174,11 +179,13 @@ uint64_t guest_memset(MemoryMap *map, uint64_t gpa, uint8_t value,
     uint64_t done = 0;
     MemorySection s;
 
+    ram_list_hurry(map->ram);
     while (done < len && next_piece(view, gpa + done, len - done, true, &s)) {
         fill_many(s.block->host + s.offset, value, s.size);
         mark_written(map, &s, s.size);
         done += s.size;
     }
+    ram_list_unhurry(map->ram);
     return done;
 }
 

@@ -45,6 +45,31 @@ static void fake_exit_to_hook(Vcpu *vcpu, FakeCpu *cpu)
     }
 }
 
+static bool is_hurried(Vcpu *vcpu)
+{
+    return __atomic_load_n(&vcpu->vm->ram.hurry, __ATOMIC_SEQ_CST) > 0;
+}
+
+static void note_hurry(Vcpu *vcpu)
+{
+    if (is_hurried(vcpu)) {
+        __atomic_add_fetch(&((FakeCpu *)vcpu->accel)->hurried, 1,
+                           __ATOMIC_SEQ_CST);
+    }
+}
+
+/* A store that a kick does not end. */
+static void fake_store(Vcpu *vcpu)
+{
+    gint64 deadline = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+
+    while (!is_hurried(vcpu)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        g_usleep(50);
+    }
+    note_hurry(vcpu);
+}
+
 static VcpuExit fake_vcpu_run(Vcpu *vcpu)
 {
     FakeCpu *cpu = vcpu->accel;
@@ -63,6 +88,9 @@ static VcpuExit fake_vcpu_run(Vcpu *vcpu)
         }
         g_thread_yield();
     }
+    if (__atomic_load_n(&cpu->in_store, __ATOMIC_SEQ_CST)) {
+        fake_store(vcpu);
+    }
     __atomic_store_n(&cpu->in_guest, 0, __ATOMIC_SEQ_CST);
     return next >= 0 ? (VcpuExit)next : VCPU_EXIT_AGAIN;
 }
@@ -77,12 +105,14 @@ static void fake_kick(Vcpu *vcpu)
 static bool fake_get_state(Vcpu *vcpu, GError **error)
 {
     __atomic_add_fetch(&((FakeCpu *)vcpu->accel)->gets, 1, __ATOMIC_RELAXED);
+    note_hurry(vcpu);
     return true;
 }
 
 static bool fake_set_state(Vcpu *vcpu, GError **error)
 {
     __atomic_add_fetch(&((FakeCpu *)vcpu->accel)->sets, 1, __ATOMIC_RELAXED);
+    note_hurry(vcpu);
     if (fake_refuse_state) {
         tm_error_set(error, "registers refused");
     }

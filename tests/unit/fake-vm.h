@@ -21,6 +21,10 @@ typedef struct FakeCpu {
     int sets, gets;      /* calls of set_state and get_state */
     int bad_entries;     /* entered with the big lock held */
     void (*hook)(Vcpu *vcpu); /* the next exit for a device runs it */
+    int in_store;        /* of its own: comes out only while somebody hurries
+                            (ram_list_hurry()) */
+    int hurried;         /* how often it came out so, or was synchronised
+                            while somebody did */
 } FakeCpu;
 
 extern const AccelOps fake_accel_ops;

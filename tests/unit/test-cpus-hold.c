@@ -200,6 +200,46 @@ static void test_without_vcpus_nothing_waits(void)
 
 #define T(path, fn) g_test_add_func("/cpus-hold/" path, fn)
 
+/* ---- vCPUs that come out only if they are hurried ---- */
+
+static void do_nothing(Vcpu *vcpu, void *opaque)
+{
+}
+
+/* Each wait for a vCPU ends one that is in a store to frozen memory. */
+static void test_waits_hurry(void)
+{
+    Vm *vm = running_vm(1);
+    FakeCpu *cpu = fake_cpu(vm, 0);
+
+    fake_wait_steps(vm, 0, 1);
+    __atomic_store_n(&cpu->in_store, 1, __ATOMIC_SEQ_CST);
+    for (int round = 1; round <= 3; round++) {
+        fake_wait_steps(vm, 0, 1);
+        if (round == 1) {
+            cpus_pause_all(vm);
+            cpus_resume_all(vm);
+        } else if (round == 2) {
+            cpus_hold_all(vm);
+            cpus_release_all(vm);
+        } else {
+            vcpu_run_on(vm->vcpus->pdata[0], do_nothing, NULL);
+        }
+        g_assert_cmpint(cpu->hurried, ==, round);
+        g_assert_cmpuint(vm->ram.hurry, ==, 0);
+    }
+    __atomic_store_n(&cpu->in_store, 0, __ATOMIC_SEQ_CST);
+    cpus_pause_all(vm);
+    cpu->hurried = 0;
+    g_assert_true(cpus_sync_get(vm, NULL));
+    g_assert_true(cpus_sync_set(vm, NULL));
+    g_assert_cmpint(cpu->hurried, ==, 2);
+    cpus_resume_all(vm);
+    fake_wait_steps(vm, 0, 1);
+    __atomic_store_n(&cpu->in_store, 1, __ATOMIC_SEQ_CST);
+    fake_vm_free(vm); /* ends it, in its store */
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -209,6 +249,7 @@ int main(int argc, char **argv)
     T("hold/pause-waits-for-the-exit", test_pause_waits_for_the_exit);
     T("hold/work-reaches-everybody", test_work_reaches_everybody);
     T("hold/sleepers", test_sleepers_are_held_at_once);
+    T("hurry/every-wait", test_waits_hurry);
     T("hold/no-vcpus", test_without_vcpus_nothing_waits);
     return g_test_run();
 }
