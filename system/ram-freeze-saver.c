@@ -59,6 +59,9 @@ void freeze_fail(RamFreeze *f, GError *error)
     }
     f->error = error;
     set_phase(f, RAM_FREEZE_FAILED);
+    if (f->config.failed) {
+        f->config.failed(f->config.opaque);
+    }
 }
 
 /* ---- copies -------------------------------------------------------------- */
