@@ -10,7 +10,7 @@ The parameters, their meaning and their places are in tests/guest/README.
 import os
 import struct
 
-NAMES = ("idle", "writer32", "writer64u", "hotcold")
+NAMES = ("idle", "writer32", "writer64u", "hotcold", "gap64u", "disk32")
 DRAWING = ("draw32", "draw64u")     # need a frame buffer
 
 SECTOR_BYTES = 512
@@ -20,6 +20,9 @@ MARK = b"TMg1"
 # What a guest leaves at fixed guest-physical addresses.
 COUNTER_GPA = 0x6000        # u32: finished passes
 SLEPT_GPA = 0x6004          # u32: 1 once the guest entered S3
+GAP_MAX_GPA = 0x6008        # gap64u: u64, cycles between two stores at most
+TSC_NOW_GPA = 0x6010        #   u64, the TSC at the end of the last pass
+GAPS_GPA = 0x6100           #   u32[64], gaps of at least 2^n cycles each
 TABLES_GPA = 0x10000        # page tables of the 64-bit guests
 
 MODE_INCREMENT = 0          # add one to the first byte of each stride
