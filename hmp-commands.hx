@@ -121,6 +121,14 @@ call: hmp_migrate
 | Move the guest to `tcp:host:port`, `unix:path`, `fd:name` or `exec:command`,
 | or save it to `file:name`.
 
+command: snapshot_save
+args: wait:-w,filename:s
+params: [-w] filename
+help: save the guest to a file while it runs on (-w: wait and show progress)
+call: hmp_snapshot_save
+| `info migrate` shows how far it is and what the guest felt; `migrate_cancel`
+| gives it up. To restore, start with `-incoming file:filename`.
+
 command: migrate_cancel
 help: cancel the current migration
 call: hmp_migrate_cancel

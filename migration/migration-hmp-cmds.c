@@ -91,6 +91,86 @@ void hmp_migrate(Hmp *hmp, JsonObject *args)
     }
 }
 
+/* ---- snapshot_save --------------------------------------------------- */
+
+/* A terminal that watches a snapshot. */
+typedef struct SnapshotWatch {
+    Hmp *hmp;
+    unsigned polls;
+} SnapshotWatch;
+
+static void print_progress(Hmp *hmp, const MigrationInfo *info)
+{
+    const MigrationStats *ram = info->ram;
+    uint64_t stall_ns = info->snapshot ? info->snapshot->stalls->max_ns : 0;
+
+    if (ram && ram->total) {
+        hmp_printf(hmp, "%3d %%, %" G_GINT64_FORMAT " MiB written, longest "
+                   "write stall %" G_GUINT64_FORMAT " us\n",
+                   (int)((ram->total - ram->remaining) * 100 / ram->total),
+                   ram->transferred >> 20, stall_ns / 1000);
+    }
+}
+
+static void print_result(Hmp *hmp, const MigrationInfo *info)
+{
+    if (info->error_desc) {
+        hmp_printf(hmp, "Error: %s\n", info->error_desc);
+    } else if (info->status != MIGRATION_STATUS_COMPLETED) {
+        hmp_printf(hmp, "snapshot %s\n", MigrationStatus_str(info->status));
+    } else {
+        print_progress(hmp, info);
+        hmp_printf(hmp, "snapshot completed in %" G_GINT64_FORMAT " ms, the "
+                   "guest paused for %" G_GUINT64_FORMAT " us\n",
+                   info->total_time,
+                   info->snapshot ? info->snapshot->pause_ns / 1000 : 0);
+    }
+}
+
+static gboolean poll_snapshot(gpointer opaque)
+{
+    SnapshotWatch *watch = opaque;
+    Hmp *hmp = watch->hmp;
+    g_autoptr(MigrationInfo) info = qmp_query_migrate(hmp_session(hmp), NULL);
+
+    if (!has_ended(info)) {
+        if (++watch->polls % (1000 / WAIT_POLL_MS) == 0) {
+            print_progress(hmp, info);
+        }
+        return G_SOURCE_CONTINUE;
+    }
+    print_result(hmp, info);
+    hmp_resume(hmp);
+    return G_SOURCE_REMOVE;
+}
+
+static void watch_snapshot(Hmp *hmp)
+{
+    SnapshotWatch *watch;
+
+    if (!hmp_suspend(hmp)) {
+        hmp_printf(hmp, "this monitor cannot wait; the snapshot goes on\n");
+        return;
+    }
+    watch = g_new0(SnapshotWatch, 1);
+    watch->hmp = hmp;
+    g_timeout_add_full(G_PRIORITY_DEFAULT, WAIT_POLL_MS, poll_snapshot, watch,
+                       g_free);
+}
+
+void hmp_snapshot_save(Hmp *hmp, JsonObject *args)
+{
+    g_autoptr(GError) error = NULL;
+
+    qmp_x_snapshot_save_file(hmp_session(hmp),
+                             json_object_get_string_member(args, "filename"),
+                             false, SNAPSHOT_FORMAT_MAPPED, &error);
+    if (!hmp_report(hmp, error) &&
+        json_object_get_boolean_member_with_default(args, "wait", FALSE)) {
+        watch_snapshot(hmp);
+    }
+}
+
 void hmp_migrate_cancel(Hmp *hmp, JsonObject *args)
 {
     qmp_migrate_cancel(hmp_session(hmp), NULL);

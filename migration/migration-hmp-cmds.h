@@ -22,5 +22,6 @@ HmpHandler hmp_migrate_incoming;
 HmpHandler hmp_migrate_set_capability;
 HmpHandler hmp_migrate_set_parameter;
 HmpHandler hmp_set_vcpu_dirty_limit;
+HmpHandler hmp_snapshot_save;
 
 #endif

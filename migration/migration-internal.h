@@ -27,6 +27,7 @@
 #include "migration/stream.h"
 #include "qapi/qapi-types.h"
 #include "system/dirty-sync.h"
+#include "system/ram-freeze.h"
 #include "system/vm.h"
 #include "util/clock.h"
 
@@ -66,6 +67,14 @@ struct Migration {
     bool log_started;
     bool vm_stopped;            /* by us, for the switch-over */
     RunState vm_old_state;      /* before that */
+    bool background;            /* a background snapshot; fixed for the job */
+    RamFreeze *freeze;          /* of its memory, while there is one; set and
+                                   taken by the migration thread */
+    RamFreezeStats freeze_stats; /* of the last freeze, once it is gone ... */
+    bool freeze_known;          /* ... if there was one in this job */
+    char *pause_digest;
+    MigrationOptions *put_back; /* what the options were, if they are to be
+                                   that again when the job ends; or NULL */
     bool handover_begun;        /* the end byte may be on its way: from here
                                    on the other side may run */
 

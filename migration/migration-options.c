@@ -5,6 +5,7 @@
  */
 #include "migration/migration.h"
 
+#include "migration/background-snapshot.h"
 #include "migration/dirty-writers.h"
 #include "migration/incoming.h"
 #include "migration/migration-internal.h"
@@ -15,8 +16,12 @@
 static bool check_machine(const Migration *m, const MigrationOptions *o,
                           GError **error)
 {
-    return !migration_options_cap(o, MIGRATION_CAPABILITY_DIRTY_LIMIT) ||
-           dirty_writers_check(m->vm, "capability 'dirty-limit'", error);
+    if (migration_options_cap(o, MIGRATION_CAPABILITY_DIRTY_LIMIT) &&
+        !dirty_writers_check(m->vm, "capability 'dirty-limit'", error)) {
+        return false;
+    }
+    return !background_snapshot_is_wanted(o) ||
+           background_snapshot_check(m, error);
 }
 
 bool migration_set_global(Migration *m, const char *name, const char *value,

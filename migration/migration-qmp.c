@@ -109,6 +109,15 @@ bool qmp_migrate_continue(QmpSession *session, MigrationStatus state,
     return migration_continue(job_of(session), state, error);
 }
 
+bool qmp_x_snapshot_save_file(QmpSession *session, const char *filename,
+                              bool has_format, SnapshotFormat format,
+                              GError **error)
+{
+    bool mapped = !has_format || format == SNAPSHOT_FORMAT_MAPPED;
+
+    return migration_save_file(job_of(session), filename, mapped, error);
+}
+
 /* ---- dirty rate ------------------------------------------------------ */
 
 static DirtyRate *dirty_rate_of(QmpSession *session)

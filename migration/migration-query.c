@@ -6,6 +6,7 @@
 #include "migration/migration.h"
 
 #include "accel/accel-ops.h"
+#include "migration/background-snapshot.h"
 #include "migration/blocker.h"
 #include "migration/dirtylimit.h"
 #include "migration/incoming.h"
@@ -160,6 +161,9 @@ static void query_numbers(Migration *m, MigrationInfo *info, bool completed)
     query_times(m, info, completed, total_ns);
     info->ram = query_ram(m, completed, total_ns);
     info->tidemark = query_tidemark(m);
+    if (m->background) {
+        info->snapshot = background_snapshot_query(m);
+    }
     if (GET(throttle_percent)) {
         info->has_cpu_throttle_percentage = true;
         info->cpu_throttle_percentage = GET(throttle_percent);

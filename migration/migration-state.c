@@ -14,8 +14,9 @@
 static const uint64_t outgoing_next[MIGRATION_STATUS__MAX] = {
     [MIGRATION_STATUS_NONE] = BIT(SETUP),
     [MIGRATION_STATUS_SETUP] = BIT(ACTIVE) | BIT(CANCELLING) | BIT(FAILED),
+    /* A background snapshot hands nothing over: it goes on to the end. */
     [MIGRATION_STATUS_ACTIVE] = BIT(PRE_SWITCHOVER) | BIT(DEVICE) |
-                                BIT(CANCELLING) | BIT(FAILED),
+                                BIT(COMPLETED) | BIT(CANCELLING) | BIT(FAILED),
     [MIGRATION_STATUS_PRE_SWITCHOVER] = BIT(DEVICE) | BIT(CANCELLING) |
                                         BIT(FAILED),
     [MIGRATION_STATUS_DEVICE] = BIT(COMPLETED) | BIT(CANCELLING) | BIT(FAILED),

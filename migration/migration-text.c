@@ -109,6 +109,36 @@ static void add_costs(GString *text, const MigrationTidemarkStats *costs)
          costs->longest_vcpu_stop_ns / 1000);
 }
 
+static void add_snapshot(GString *text, const SnapshotInfo *info)
+{
+    const WriteStalls *stalls = info->stalls;
+
+    LINE(text, "snapshot pause: " N " us", info->pause_ns / 1000);
+    LINE(text, "snapshot arming: " N " us", info->arm_ns / 1000);
+    g_string_append_printf(text, "write stalls: " N " (p50 " N " us, p99 " N
+                           " us, p99.9 " N " us, max " N " us, total " N
+                           " us)\n", stalls->count, stalls->p50_ns / 1000,
+                           stalls->p99_ns / 1000, stalls->p999_ns / 1000,
+                           stalls->max_ns / 1000, stalls->total_ns / 1000);
+    if (info->oldest_wait_ns) {
+        LINE(text, "oldest waiting write: " N " us",
+             info->oldest_wait_ns / 1000);
+    }
+    LINE(text, "faulted pages: " N, info->faulted_pages);
+    LINE(text, "scanned pages: " N, info->scanned_pages);
+    g_string_append_printf(text, "snapshot pool: " N " of " N " kbytes",
+                           KBYTES(info->pool_peak_bytes),
+                           KBYTES(info->pool_bytes));
+    g_string_append_printf(text, " (" N " beyond it, " N " writes waited " N
+                           " us for it)\n",
+                           KBYTES(info->pool_overdraft_bytes),
+                           info->pool_waits, info->pool_wait_ns / 1000);
+    if (info->pause_digest) {
+        g_string_append_printf(text, "pause digest: %s\n",
+                               info->pause_digest);
+    }
+}
+
 char *migration_info_text(const MigrationInfo *info)
 {
     GString *text = g_string_new(NULL);
@@ -133,6 +163,9 @@ char *migration_info_text(const MigrationInfo *info)
     add_addresses(text, info);
     if (info->tidemark) {
         add_costs(text, info->tidemark);
+    }
+    if (info->snapshot) {
+        add_snapshot(text, info->snapshot);
     }
     return g_string_free(text, FALSE);
 }

@@ -10,6 +10,7 @@
  */
 #include "migration/migration.h"
 
+#include "migration/background-snapshot.h"
 #include "migration/blocker.h"
 #include "migration/cpu-throttle.h"
 #include "migration/incoming.h"
@@ -58,6 +59,8 @@ void migration_free(Migration *m)
     incoming_free(m->incoming);
     g_clear_error(&m->error);
     channel_address_free(m->address);
+    g_free(m->pause_digest);
+    g_free(m->put_back);
     g_cond_clear(&m->wake);
     migration_stats_done(&m->stats);
     clock_free(m->clock);
@@ -88,9 +91,31 @@ static MigrationStatus end_status(const Migration *m, const GError *error)
         MIGRATION_STATUS_CANCELLED : MIGRATION_STATUS_FAILED;
 }
 
+static void put_options_back(Migration *m)
+{
+    g_autofree MigrationOptions *old = g_steal_pointer(&m->put_back);
+
+    if (old) {
+        migration_options_put_back(&m->options, old);
+    }
+}
+
+/* An own event, since nobody has to ask for it. */
+static void tell_snapshot(Migration *m, MigrationStatus end)
+{
+    g_autoptr(SnapshotInfo) info = NULL;
+
+    if (m->background && m->observer.snapshot_ended) {
+        info = background_snapshot_query(m);
+        m->observer.snapshot_ended(m->observer_opaque, end, m->error,
+                                   m->stats.end_ns - m->stats.start_ns,
+                                   m->stats.transferred_bytes, info);
+    }
+}
+
 /*
  * The last act, under the big lock: @error is NULL if the guest was handed
- * over. Whoever cannot be sure that the destination does not run stays
+ * over, or saved. Whoever cannot be sure that the destination does not run stays
  * stopped.
  */
 static void end_locked(Migration *m, const GError *error)
@@ -98,7 +123,9 @@ static void end_locked(Migration *m, const GError *error)
     MigrationStatus end;
 
     cpu_throttle_end(m);
-    if (!error || m->handover_begun) {
+    if (m->background) {
+        /* The guest goes on as it does. */
+    } else if (!error || m->handover_begun) {
         runstate_set(m->vm, RUN_STATE_POSTMIGRATE);
     } else {
         switchover_undo(m);
@@ -117,7 +144,9 @@ static void end_locked(Migration *m, const GError *error)
         m->error = g_error_copy(error);
     }
     migration_stat_set(&m->stats.end_ns, clock_now_ns(m->clock));
+    put_options_back(m);
     migration_state_change(&m->state, migration_state_get(&m->state), end);
+    tell_snapshot(m, end);
 }
 
 /* What only the thread used. */
@@ -130,10 +159,20 @@ static void free_work(Migration *m)
     g_clear_pointer(&m->ram, ram_save_free);
 }
 
+/* A cancel that came while the last bytes of a snapshot were on their way. */
+static void heed_late_cancel(Migration *m, GError **error)
+{
+    if (m->background && !*error &&
+        migration_state_get(&m->state) == MIGRATION_STATUS_CANCELLING) {
+        tm_error_set(error, "migration was cancelled");
+    }
+}
+
 static void end_thread(Migration *m, GError *error)
 {
     Channel *channel;
 
+    background_snapshot_release(m); /* first: writers wait */
     if (error && m->handover_begun) {
         g_prefix_error(&error, "the destination may run the guest, the "
                        "source stays stopped: ");
@@ -143,6 +182,7 @@ static void end_thread(Migration *m, GError *error)
     channel_close(m->channel, NULL);
     big_lock();
     channel = g_steal_pointer(&m->channel);
+    heed_late_cancel(m, &error);
     end_locked(m, error);
     big_unlock();
     channel_unref(channel);
@@ -154,10 +194,15 @@ static gpointer migration_thread(gpointer opaque)
     Migration *m = opaque;
     GError *error = NULL;
 
-    m->precopy = precopy_new(m);
     m->out = stream_new_output(m->channel);
-    if (precopy_setup(m->precopy, &error) && precopy_run(m->precopy, &error)) {
-        switchover_run(m, &error);
+    if (m->background) {
+        background_snapshot_run(m, &error);
+    } else {
+        m->precopy = precopy_new(m);
+        if (precopy_setup(m->precopy, &error) &&
+            precopy_run(m->precopy, &error)) {
+            switchover_run(m, &error);
+        }
     }
     end_thread(m, error);
     return NULL;
@@ -206,6 +251,10 @@ static bool check_start(const Migration *m, const ChannelAddress *address,
         tm_error_set(error, "migration is blocked: %s", reasons);
         return false;
     }
+    if (background_snapshot_is_wanted(&m->options) &&
+        !background_snapshot_check(m, error)) {
+        return false;
+    }
     return !address || transport_check(address, &m->options, error);
 }
 
@@ -221,6 +270,9 @@ static void begin(Migration *m, ChannelAddress *address)
     m->go_on = false;
     m->vm_stopped = false;
     m->handover_begun = false;
+    m->background = background_snapshot_is_wanted(&m->options);
+    m->freeze_known = false;
+    g_clear_pointer(&m->pause_digest, g_free);
     __atomic_store_n(&m->cancel, false, __ATOMIC_RELAXED);
     migration_stats_reset(&m->stats, clock_now_ns(m->clock));
     dirty_clear_stats(m->vm->map, &m->clears_before);
@@ -240,6 +292,30 @@ bool migration_start(Migration *m, const ChannelAddress *address,
         return false;
     }
     begin(m, channel_address_copy(address));
+    return true;
+}
+
+bool migration_save_file(Migration *m, const char *filename, bool mapped,
+                         GError **error)
+{
+    ChannelAddress address = {
+        .kind = CHANNEL_ADDRESS_FILE,
+        .path = (char *)filename,
+    };
+    MigrationOptions *old;
+
+    if (migration_is_running(m)) {
+        tm_error_set(error, "a migration is in progress already");
+        return false;
+    }
+    old = g_memdup2(&m->options, sizeof(m->options));
+    if (!migration_options_for_snapshot(&m->options, mapped, error) ||
+        !migration_start(m, &address, error)) {
+        m->options = *old;
+        g_free(old);
+        return false;
+    }
+    m->put_back = old;
     return true;
 }
 
@@ -270,6 +346,9 @@ void migration_cancel(Migration *m)
     migration_state_change(&m->state, status, MIGRATION_STATUS_CANCELLING);
     __atomic_store_n(&m->cancel, true, __ATOMIC_RELAXED);
     g_cond_broadcast(&m->wake);
+    if (m->freeze) {
+        ram_freeze_cancel(m->freeze);
+    }
     if (transport_cancel(m)) {
         g_autoptr(GError) error = NULL;
 

@@ -125,6 +125,12 @@ static const ParamRow param_rows[MIG_PARAM__MAX] = {
         ENUM("mode", MIG_MODE_NORMAL, &qapi_type_MigMode,
              "checkpoint and restart"),
     [MIG_PARAM_DIRECT_IO] = BOOL("direct-io", "capability 'mapped-ram'"),
+    /* With background-snapshot: memory for copies of pages that are not
+     * written yet. What a guest that writes 500 MB/s writes in a tenth of a
+     * second; beyond it, its writes wait for the file. */
+    [MIG_PARAM_X_SNAPSHOT_POOL_SIZE] =
+        NUMBER("x-snapshot-pool-size", 64 * MiB, 4 * MiB, INT64_MAX, "bytes",
+               NULL),
 };
 
 static int param_find(const char *name)

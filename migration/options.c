@@ -41,6 +41,18 @@ static const CapRow cap_rows[MIGRATION_CAPABILITY__MAX] = {
         true, CAP(RETURN_PATH), 0 },
     /* Send the UUID, for the destination to compare. */
     [MIGRATION_CAPABILITY_VALIDATE_UUID] = { true, 0, 0 },
+    /* Save the guest as it was at the start, while it runs. Nothing that
+     * needs a second party, later rounds or a dirty log goes with it; nor
+     * memory that others go on writing. */
+    [MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT] = {
+        true, 0,
+        CAP(XBZRLE) | CAP(RDMA_PIN_ALL) | CAP(AUTO_CONVERGE) |
+        CAP(POSTCOPY_RAM) | CAP(X_COLO) | CAP(RELEASE_RAM) |
+        CAP(RETURN_PATH) | CAP(PAUSE_BEFORE_SWITCHOVER) | CAP(MULTIFD) |
+        CAP(DIRTY_BITMAPS) | CAP(POSTCOPY_BLOCKTIME) |
+        CAP(LATE_BLOCK_ACTIVATE) | CAP(X_IGNORE_SHARED) |
+        CAP(VALIDATE_UUID) | CAP(ZERO_COPY_SEND) | CAP(POSTCOPY_PREEMPT) |
+        CAP(SWITCHOVER_ACK) | CAP(DIRTY_LIMIT) },
     /* Limit the rate at which vCPUs dirty memory, instead of their time. */
     [MIGRATION_CAPABILITY_DIRTY_LIMIT] = {
         true, 0, CAP(AUTO_CONVERGE) },
@@ -49,7 +61,7 @@ static const CapRow cap_rows[MIGRATION_CAPABILITY__MAX] = {
 /* A switch or number that -global sets. */
 typedef struct PropertyRow {
     const char *name;        /* for -global */
-    const char *label;       /* in "info migrate" */
+    const char *label;       /* in "info migrate"; NULL: not there */
     size_t offset;           /* in MigrationProperties: bool, or uint8_t */
     bool is_number;
     uint8_t initial;
@@ -74,6 +86,10 @@ static const PropertyRow property_rows[] = {
      * below the log's own granularity of 64 pages counts as 6. */
     { "x-clear-bitmap-shift", "clear-bitmap-shift",
       PROPERTY(clear_bitmap_shift), true, 18, 63 },
+    /* Have a background snapshot tell the digest of all memory as it was in
+     * the pause, which grows with it: a test's way to know what is right. */
+    { "x-pause-digest", NULL,
+      PROPERTY(pause_digest), false, false, 1 },
 };
 
 static void *property_at(const MigrationOptions *o, const PropertyRow *row)
@@ -159,6 +175,32 @@ bool migration_options_set_caps(MigrationOptions *o,
     }
     __atomic_store_n(&o->caps, caps, __ATOMIC_RELAXED);
     return true;
+}
+
+bool migration_options_for_snapshot(MigrationOptions *o, bool mapped,
+                                    GError **error)
+{
+    uint64_t caps = o->caps | CAP(BACKGROUND_SNAPSHOT) |
+                    (mapped ? CAP(MAPPED_RAM) : 0);
+
+    if (!caps_check(caps, error)) {
+        return false;
+    }
+    __atomic_store_n(&o->caps, caps, __ATOMIC_RELAXED);
+    __atomic_store_n(&o->params[MIG_PARAM_MAX_BANDWIDTH], 0, __ATOMIC_RELAXED);
+    return true;
+}
+
+void migration_options_put_back(MigrationOptions *o,
+                                const MigrationOptions *old)
+{
+    uint64_t *bandwidth = &o->params[MIG_PARAM_MAX_BANDWIDTH];
+
+    __atomic_store_n(&o->caps, old->caps, __ATOMIC_RELAXED);
+    if (*bandwidth == 0) {
+        __atomic_store_n(bandwidth, old->params[MIG_PARAM_MAX_BANDWIDTH],
+                         __ATOMIC_RELAXED);
+    }
 }
 
 /* ---- -global --------------------------------------------------------- */
@@ -248,6 +290,9 @@ char *migration_options_globals_text(const MigrationOptions *o)
     for (unsigned i = 0; i < G_N_ELEMENTS(property_rows); i++) {
         const PropertyRow *row = &property_rows[i];
 
+        if (!row->label) {
+            continue;
+        }
         if (row->is_number) {
             g_string_append_printf(text, "%s: %u\n", row->label,
                                    *(uint8_t *)property_at(o, row));

@@ -47,6 +47,7 @@ typedef enum MigParam {
     MIG_PARAM_VCPU_DIRTY_LIMIT,           /* MiB/s */
     MIG_PARAM_MODE,                       /* MigMode */
     MIG_PARAM_DIRECT_IO,
+    MIG_PARAM_X_SNAPSHOT_POOL_SIZE,       /* bytes */
     MIG_PARAM__MAX,
 } MigParam;
 
@@ -57,6 +58,7 @@ typedef struct MigrationProperties {
     bool send_section_footer;
     bool send_switchover_start;
     uint8_t clear_bitmap_shift;  /* log2 of the pages of a chunk */
+    bool pause_digest;           /* of a background snapshot */
 } MigrationProperties;
 
 typedef struct MigrationOptions {
@@ -74,6 +76,18 @@ bool migration_options_cap(const MigrationOptions *o, MigrationCapability cap);
 /** migration_options_param() - the value, in the unit of the enum's comment;
  *  0 or 1 for a bool. Context: any thread. */
 uint64_t migration_options_param(const MigrationOptions *o, MigParam param);
+
+/** migration_options_for_snapshot() - what a snapshot to a file needs:
+ *  background-snapshot, mapped-ram (@mapped) and no limit of the bandwidth
+ *  Context: big lock. Errors: those of migration_options_set_caps(); nothing
+ *  is changed then. */
+bool migration_options_for_snapshot(MigrationOptions *o, bool mapped,
+                                    GError **error);
+
+/** migration_options_put_back() - undo that: capabilities, and the bandwidth
+ *  unless somebody has set one meanwhile, are as in @old. Context: big lock. */
+void migration_options_put_back(MigrationOptions *o,
+                                const MigrationOptions *old);
 
 /** migration_options_set_caps() - change several capabilities at once
  *  @list: later entries win

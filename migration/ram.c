@@ -3,37 +3,17 @@
  * The section "ram" on the source; see ram.h. A part ends when its portion of
  * the bandwidth is used up, after 50 ms, or when nothing is dirty.
  */
-#include "migration/ram.h"
+#include "migration/ram-internal.h"
 
-#include "migration/clear-bmap.h"
-#include "migration/page-search.h"
-#include "migration/page-send.h"
+#include "migration/ram-frozen.h"
 #include "migration/ram-shared.h"
 #include "migration/wire.h"
 #include "system/big-lock.h"
 #include "system/dirty-bitmap.h"
 #include "system/dirty-sync.h"
-#include "system/vm.h"
 #include "util/error.h"
 
 #define RAM_RUN_PAGES 64
-#define RAM_PART_NS (50 * NS_PER_MS)
-
-struct RamSave {
-    RamSaveConfig config;
-    RAMList *list;
-    uint64_t *gpas;            /* of its blocks; NULL: not told */
-    GPtrArray *sent;           /* those whose pages travel; not owned */
-    MemoryMap *map;
-    PageSearch search;
-    PageSender sender;
-    ClearBmap *clear;          /* one per block of @sent, by its index */
-    unsigned n_clear;
-    uint64_t remaining_pages;
-    uint64_t taken_pages;
-    uint64_t charged_bytes;    /* of the stream, to the rate limit */
-    bool down;
-};
 
 /* Returns: the bytes of the blocks chosen. */
 static uint64_t choose_blocks(RamSave *rs)
@@ -94,12 +74,17 @@ uint64_t ram_save_remaining(const RamSave *rs)
     return rs->remaining_pages;
 }
 
+const GPtrArray *ram_save_blocks(const RamSave *rs)
+{
+    return rs->sent;
+}
+
 void ram_save_set_down(RamSave *rs)
 {
     rs->down = true;
 }
 
-static void set_remaining(RamSave *rs, uint64_t npages)
+void ram_save_set_remaining(RamSave *rs, uint64_t npages)
 {
     rs->remaining_pages = npages;
     migration_stat_set(&rs->config.stats->remaining_pages, npages);
@@ -139,7 +124,7 @@ bool ram_save_sync(RamSave *rs, RamSync *ret, GError **error)
     for (unsigned i = 0; i < rs->n_clear; i++) {
         clear_bmap_arm(&rs->clear[i]);
     }
-    set_remaining(rs, count_dirty(rs));
+    ram_save_set_remaining(rs, count_dirty(rs));
     ret->dirty_pages = rs->remaining_pages;
     ret->new_pages = ret->dirty_pages > before ? ret->dirty_pages - before : 0;
     ret->time_ns = clock_now_ns(rs->config.clock) - start_ns;
@@ -162,12 +147,12 @@ static void take_run(RamSave *rs, PageRun *run)
     rs->taken_pages += n;
 }
 
-static void account_run(RamSave *rs, uint64_t npages, uint64_t bytes)
+void ram_save_account(RamSave *rs, uint64_t npages, uint64_t bytes)
 {
     MigrationCounters *stats = rs->config.stats;
 
-    set_remaining(rs, rs->remaining_pages > npages
-                          ? rs->remaining_pages - npages : 0);
+    ram_save_set_remaining(rs, rs->remaining_pages > npages
+                                   ? rs->remaining_pages - npages : 0);
     migration_stat_set(&stats->taken_pages, rs->taken_pages);
     migration_stat_set(&stats->zero_pages, rs->sender.zero_pages);
     migration_stat_set(&stats->normal_pages, rs->sender.normal_pages);
@@ -175,8 +160,7 @@ static void account_run(RamSave *rs, uint64_t npages, uint64_t bytes)
                                 : &stats->precopy_bytes, bytes);
 }
 
-/* Everything put since the last charge, headers of sections included. */
-static void charge(RamSave *rs, Stream *s)
+void ram_save_charge(RamSave *rs, Stream *s)
 {
     uint64_t put = stream_bytes(s);
 
@@ -232,7 +216,7 @@ static int send_next_run(RamSave *rs, Stream *s, uint64_t max_pages,
     uint64_t bytes, clears = 0;
 
     if (!page_search_next(&rs->search, max_pages, &run)) {
-        set_remaining(rs, count_dirty(rs));
+        ram_save_set_remaining(rs, count_dirty(rs));
         return 0;
     }
     if (!clear_bmap_before_read(&rs->clear[run.index], rs->map, run.block,
@@ -246,13 +230,13 @@ static int send_next_run(RamSave *rs, Stream *s, uint64_t max_pages,
     }
     if (run.npages > 0) {
         bytes = page_send_run(&rs->sender, s, &run);
-        account_run(rs, run.npages, bytes);
+        ram_save_account(rs, run.npages, bytes);
     }
-    charge(rs, s);
+    ram_save_charge(rs, s);
     return 1;
 }
 
-static bool may_go_on(const RamSave *rs, Stream *s, GError **error)
+bool ram_save_may_go_on(const RamSave *rs, Stream *s, GError **error)
 {
     if (stream_error(s)) {
         if (error) {
@@ -267,7 +251,7 @@ static bool may_go_on(const RamSave *rs, Stream *s, GError **error)
     return true;
 }
 
-static bool put_setup(void *opaque, Stream *s, GError **error)
+bool ram_save_put_setup(void *opaque, Stream *s, GError **error)
 {
     RamSave *rs = opaque;
 
@@ -283,8 +267,8 @@ static bool put_setup(void *opaque, Stream *s, GError **error)
         }
     }
     stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
-    charge(rs, s); /* the limit begins with the pages */
-    return may_go_on(rs, s, error);
+    ram_save_charge(rs, s); /* the limit begins with the pages */
+    return ram_save_may_go_on(rs, s, error);
 }
 
 static uint64_t pending_bytes(void *opaque, bool exact)
@@ -293,7 +277,7 @@ static uint64_t pending_bytes(void *opaque, bool exact)
 
     /* The dirty log is looked at by ram_save_sync(), which can fail. */
     if (exact) {
-        set_remaining(rs, count_dirty(rs));
+        ram_save_set_remaining(rs, count_dirty(rs));
     }
     return rs->remaining_pages << TM_PAGE_BITS;
 }
@@ -305,16 +289,16 @@ static int iterate(void *opaque, Stream *s, GError **error)
     uint64_t npages;
     int rc = 1;
 
-    charge(rs, s);
+    ram_save_charge(rs, s);
     while ((npages = rate_limit_pages(rs->config.limit, RAM_RUN_PAGES)) > 0) {
         rc = send_next_run(rs, s, npages, error);
-        if (rc <= 0 || !may_go_on(rs, s, NULL) ||
+        if (rc <= 0 || !ram_save_may_go_on(rs, s, NULL) ||
             clock_now_ns(rs->config.clock) >= end_ns) {
             break;
         }
     }
     stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
-    if (rc < 0 || !may_go_on(rs, s, error)) {
+    if (rc < 0 || !ram_save_may_go_on(rs, s, error)) {
         return -1;
     }
     return rc == 0;
@@ -326,17 +310,17 @@ static bool complete(void *opaque, Stream *s, GError **error)
     int rc;
 
     while ((rc = send_next_run(rs, s, RAM_RUN_PAGES, error)) > 0) {
-        if (!may_go_on(rs, s, error)) {
+        if (!ram_save_may_go_on(rs, s, error)) {
             return false;
         }
     }
     check_balance(rs);
     stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
-    return rc == 0 && may_go_on(rs, s, error);
+    return rc == 0 && ram_save_may_go_on(rs, s, error);
 }
 
 static const SectionOps ram_save_ops = {
-    .setup = put_setup,
+    .setup = ram_save_put_setup,
     .pending = pending_bytes,
     .iterate = iterate,
     .complete = complete,
@@ -348,7 +332,7 @@ LiveSection ram_save_section(RamSave *rs)
         .name = "ram",
         .instance = 0,
         .version = WIRE_RAM_VERSION,
-        .ops = &ram_save_ops,
+        .ops = rs->config.frozen ? &ram_frozen_ops : &ram_save_ops,
         .opaque = rs,
     };
 }

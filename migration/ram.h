@@ -35,6 +35,8 @@ typedef struct RamSaveConfig {
     bool detect_zero;
     bool ignore_shared;        /* send no pages of blocks that the destination
                                   has mapped, too; see ram-shared.h */
+    bool frozen;               /* send copies of a RamFreeze (ram-frozen.h)
+                                  instead of what is dirty: no sync, no END */
 } RamSaveConfig;
 
 /* What one sync found. */
@@ -65,6 +67,9 @@ uint64_t ram_save_remaining(const RamSave *rs);
 
 /** ram_save_set_down() - the guest has stopped: bytes count as downtime. */
 void ram_save_set_down(RamSave *rs);
+
+/** ram_save_blocks() - those whose pages travel. Returns: of RAMBlock *. */
+const GPtrArray *ram_save_blocks(const RamSave *rs);
 
 /** ram_save_section() - what savevm_new() is given. */
 LiveSection ram_save_section(RamSave *rs);

@@ -30,6 +30,7 @@ bool save_begin(Migration *m, GError **error)
                                     MIG_PARAM_ZERO_PAGE_DETECTION) !=
             ZERO_PAGE_DETECTION_NONE,
         .ignore_shared = has_cap(m, MIGRATION_CAPABILITY_X_IGNORE_SHARED),
+        .frozen = has_cap(m, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT),
     };
     LiveSection ram;
 

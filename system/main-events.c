@@ -8,6 +8,7 @@
 #include "qapi/qapi-events.h"
 #include "system/main-process.h"
 #include "system/runstate.h"
+#include "util/clock.h"
 
 static void vm_told(Vm *vm, VmEvent event, void *opaque)
 {
@@ -76,6 +77,14 @@ static void migration_pass(void *opaque, uint64_t pass)
     }
 }
 
+static void migration_snapshot_ended(void *opaque, MigrationStatus end,
+                                     const GError *error, uint64_t total_ns,
+                                     uint64_t bytes, SnapshotInfo *info)
+{
+    qapi_event_send_snapshot_ended(end, error ? error->message : NULL,
+                                   total_ns / NS_PER_MS, bytes, info);
+}
+
 static void migration_fatal(void *opaque, const GError *error)
 {
     App *app = opaque;
@@ -89,5 +98,6 @@ static void migration_fatal(void *opaque, const GError *error)
 const MigrationObserver machine_migration_observer = {
     .status = migration_status,
     .pass = migration_pass,
+    .snapshot_ended = migration_snapshot_ended,
     .incoming_fatal = migration_fatal,
 };

@@ -21,6 +21,12 @@ typedef struct Migration Migration;
 typedef struct MigrationObserver {
     void (*status)(void *opaque, MigrationStatus status);
     void (*pass)(void *opaque, uint64_t pass);
+    /** A background snapshot has ended, after its status was told.
+     *  @error: NULL unless it failed; @info: NULL if no memory was protected;
+     *  both are the caller's. */
+    void (*snapshot_ended)(void *opaque, MigrationStatus end,
+                           const GError *error, uint64_t total_ns,
+                           uint64_t bytes, SnapshotInfo *info);
     /** Incoming failed and exit-on-error is on: the process is to end. */
     void (*incoming_fatal)(void *opaque, const GError *error);
 } MigrationObserver;
@@ -77,6 +83,16 @@ MigrationParameters *migration_get_parameters(const Migration *m);
  */
 bool migration_start(Migration *m, const ChannelAddress *address,
                      GError **error);
+/**
+ * migration_save_file() - a background snapshot to a file, with all it needs
+ * Capabilities and bandwidth are put back when it ends.
+ * @mapped: with capability mapped-ram
+ * Context, Errors: as migration_start(), and capabilities that do not go with
+ *          it. Nothing has happened then.
+ */
+bool migration_save_file(Migration *m, const char *filename, bool mapped,
+                         GError **error);
+
 /**
  * migration_cancel() - give up; the machine goes on here
  * Returns at once. Idle or finished: nothing. Once the end of the stream is

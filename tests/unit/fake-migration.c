@@ -50,6 +50,15 @@ MigrationParameters *qmp_query_migrate_parameters(QmpSession *session,
     return g_new0(MigrationParameters, 1);
 }
 
+bool qmp_x_snapshot_save_file(QmpSession *session, const char *filename,
+                              bool has_format, SnapshotFormat format,
+                              GError **error)
+{
+    g_string_append_printf(machine_of(session)->log, "snapshot=%s;",
+                           filename);
+    return true;
+}
+
 bool qmp_migrate(QmpSession *session, const char *uri, bool has_channels,
                  MigrationChannelList *channels, bool has_detach, bool detach,
                  bool has_resume, bool resume, GError **error)

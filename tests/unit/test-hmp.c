@@ -20,7 +20,7 @@ HmpHandler hmp_calc_dirty_rate, hmp_info_dirty_rate, hmp_info_migrate,
     hmp_info_migrate_capabilities, hmp_info_migrate_parameters, hmp_migrate,
     hmp_migrate_cancel, hmp_migrate_continue, hmp_migrate_incoming,
     hmp_migrate_set_capability, hmp_migrate_set_parameter,
-    hmp_set_vcpu_dirty_limit, hmp_cancel_vcpu_dirty_limit,
+    hmp_snapshot_save, hmp_set_vcpu_dirty_limit, hmp_cancel_vcpu_dirty_limit,
     hmp_info_vcpu_dirty_limit;
 
 static void note_args(Hmp *hmp, const char *name, JsonObject *args)
@@ -51,6 +51,7 @@ NOTING_HANDLER(migrate_incoming)
 NOTING_HANDLER(migrate_set_capability)
 NOTING_HANDLER(migrate_set_parameter)
 NOTING_HANDLER(set_vcpu_dirty_limit)
+NOTING_HANDLER(snapshot_save)
 
 void hmp_migrate(Hmp *hmp, JsonObject *args)
 {

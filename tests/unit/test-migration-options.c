@@ -72,7 +72,8 @@ static void test_defaults_are_the_documented_ones(void)
         "zero-page-detection: multifd\nxbzrle-cache-size: 67108864 bytes\n"
         "max-postcopy-bandwidth: 0\ntls-authz: ''\n"
         "x-vcpu-dirty-limit-period: 1000 ms\nvcpu-dirty-limit: 1 MB/s\n"
-        "mode: normal\ndirect-io: off\n");
+        "mode: normal\ndirect-io: off\n"
+        "x-snapshot-pool-size: 67108864 bytes\n");
 }
 
 static void test_schema_and_table_agree(void)
@@ -225,7 +226,8 @@ static void test_caps_each_alone(void)
         1u << MIGRATION_CAPABILITY_X_IGNORE_SHARED |
         1u << MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER |
         1u << MIGRATION_CAPABILITY_AUTO_CONVERGE |
-        1u << MIGRATION_CAPABILITY_DIRTY_LIMIT;
+        1u << MIGRATION_CAPABILITY_DIRTY_LIMIT |
+        1u << MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT;
 
     for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
         g_autoptr(GError) error = NULL;
@@ -239,6 +241,61 @@ static void test_caps_each_alone(void)
             expect_words(&error, MigrationCapability_str(i));
         }
     }
+}
+
+/* Whichever comes first, both are named. */
+static void test_snapshot_excludes(void)
+{
+    static const MigrationCapability others[] = {
+        MIGRATION_CAPABILITY_AUTO_CONVERGE, MIGRATION_CAPABILITY_RETURN_PATH,
+        MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER,
+        MIGRATION_CAPABILITY_X_IGNORE_SHARED,
+        MIGRATION_CAPABILITY_VALIDATE_UUID, MIGRATION_CAPABILITY_DIRTY_LIMIT,
+    };
+    const MigrationCapability bg = MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT;
+
+    for (unsigned i = 0; i < 2 * G_N_ELEMENTS(others); i++) {
+        MigrationCapability one = others[i / 2], other = bg;
+        g_autoptr(GError) error = NULL;
+        g_autofree char *words = NULL;
+        MigrationOptions o;
+
+        migration_options_init(&o);
+        g_assert_true(set_cap(&o, i % 2 ? one : other, true, &error));
+        g_assert_false(set_cap(&o, i % 2 ? other : one, true, &error));
+        words = g_strdup_printf("'background-snapshot' and '%s' exclude each "
+                                "other", MigrationCapability_str(one));
+        expect_words(&error, words);
+    }
+}
+
+/* What one command needs, and back: all but what was changed meanwhile. */
+static void test_snapshot_options(void)
+{
+    g_autoptr(GError) error = NULL;
+    MigrationOptions o, old;
+
+    migration_options_init(&o);
+    g_assert_true(set_cap(&o, MIGRATION_CAPABILITY_EVENTS, true, &error));
+    old = o;
+    g_assert_true(migration_options_for_snapshot(&o, false, &error));
+    g_assert_true(migration_options_cap(
+        &o, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT));
+    g_assert_true(migration_options_cap(&o, MIGRATION_CAPABILITY_EVENTS));
+    g_assert_cmpuint(migration_options_param(&o, MIG_PARAM_MAX_BANDWIDTH), ==,
+                     0);
+    migration_options_put_back(&o, &old);
+    g_assert_cmpmem(&o, sizeof(o), &old, sizeof(old));
+    g_assert_true(migration_options_for_snapshot(&o, false, &error));
+    o.params[MIG_PARAM_MAX_BANDWIDTH] = 77;
+    migration_options_put_back(&o, &old);
+    g_assert_cmpuint(migration_options_param(&o, MIG_PARAM_MAX_BANDWIDTH), ==,
+                     77);
+    g_assert_true(set_cap(&o, MIGRATION_CAPABILITY_RETURN_PATH, true, &error));
+    old = o;
+    g_assert_false(migration_options_for_snapshot(&o, false, &error));
+    expect_words(&error, "return-path");
+    g_assert_cmpmem(&o, sizeof(o), &old, sizeof(old));
 }
 
 static void test_caps_need_others(void)
@@ -407,6 +464,10 @@ int main(int argc, char **argv)
                     test_params_accepted_are_shown);
     g_test_add_func("/migration-options/caps/each-alone",
                     test_caps_each_alone);
+    g_test_add_func("/migration-options/caps/snapshot-excludes",
+                    test_snapshot_excludes);
+    g_test_add_func("/migration-options/caps/snapshot-options",
+                    test_snapshot_options);
     g_test_add_func("/migration-options/caps/need-others",
                     test_caps_need_others);
     g_test_add_func("/migration-options/caps/exclude-each-other",
