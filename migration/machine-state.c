@@ -182,70 +182,8 @@ static const VmStateDesc uuid_desc = {
     .post_load = uuid_post_load,
 };
 
-/* The capabilities that change the rest of the stream: we have one. */
-#define IGNORE_SHARED "x-ignore-shared"
-
-static void put_capabilities(Stream *s, const void *value, size_t size)
-{
-    stream_put_cstr(s, IGNORE_SHARED);
-}
-
-/* A name twice is refused, so the count is bounded by what we know. */
-static bool get_capabilities(Stream *s, void *value, size_t size,
-                             GError **error)
-{
-    MachineState *ms = value;
-    char name[256];
-
-    for (uint32_t i = 0; i < ms->caps_count; i++) {
-        if (!stream_get_cstr(s, name)) {
-            return true; /* the stream's error, which the caller sees */
-        }
-        if (strcmp(name, IGNORE_SHARED)) {
-            tm_error_set(error, "the source has capability '%s' on, which is "
-                         "not supported", name);
-            return false;
-        }
-        if (ms->source_ignores) {
-            tm_error_set(error, "capability '%s' is named twice", name);
-            return false;
-        }
-        ms->source_ignores = true;
-    }
-    return true;
-}
-
-static const VmStateType capabilities_type = {
-    "capability", put_capabilities, get_capabilities
-};
-
-static bool capabilities_needed(void *opaque)
-{
-    return ((MachineState *)opaque)->ignore_shared;
-}
-
-static bool capabilities_pre_save(void *opaque, GError **error)
-{
-    ((MachineState *)opaque)->caps_count = 1;
-    return true;
-}
-
-static const VmStateDesc capabilities_desc = {
-    .name = "configuration/capabilities",
-    .version = 1,
-    .minimum_version = 1,
-    .needed = capabilities_needed,
-    .fields = (const VmStateField[]) {
-        VMSTATE_U32(MachineState, caps_count),
-        { .name = "capabilities", .size = sizeof(IGNORE_SHARED), .count = 1,
-          .type = &capabilities_type },
-        VMSTATE_END
-    },
-    .pre_save = capabilities_pre_save,
-};
-
 static const VmStateDesc *const configuration_subsections[] = {
-    &capabilities_desc, &uuid_desc, NULL
+    &machine_caps_load_desc, &uuid_desc, NULL
 };
 
 /* Behind the name, which has no fixed length and so no fixed table. */
@@ -280,29 +218,21 @@ bool machine_put_configuration(MachineState *ms, Stream *s,
           .type = &name_type },
         VMSTATE_END
     };
+    MachineCapsDesc caps;
+    const VmStateDesc *const subsections[] = {
+        machine_caps_describe(ms, &caps), &uuid_desc, NULL
+    };
     const VmStateDesc desc = {
         .name = "configuration",
         .version = 1,
         .minimum_version = 1,
         .fields = fields,
-        .subsections = configuration_subsections,
+        .subsections = subsections,
     };
 
     memcpy(ms->uuid, ms->vm->uuid, sizeof(ms->uuid));
     stream_put_u8(s, WIRE_SECTION_CONFIGURATION);
     return vmstate_save(s, &desc, ms, json, error);
-}
-
-/* What is on changes what follows, so both sides must agree. */
-static bool check_capabilities(const MachineState *ms, GError **error)
-{
-    if (ms->source_ignores != ms->ignore_shared) {
-        tm_error_set(error, "capability '%s' is %s at the source and %s here",
-                     IGNORE_SHARED, ms->source_ignores ? "on" : "off",
-                     ms->ignore_shared ? "on" : "off");
-        return false;
-    }
-    return true;
 }
 
 bool machine_get_configuration(MachineState *ms, Stream *s, GError **error)
@@ -318,7 +248,7 @@ bool machine_get_configuration(MachineState *ms, Stream *s, GError **error)
         return false;
     }
     return vmstate_load(s, &configuration_rest_desc, ms, 1, error) &&
-        check_capabilities(ms, error);
+        machine_caps_check(&ms->caps, error);
 }
 
 void machine_state_init(MachineState *ms, Vm *vm,
@@ -329,6 +259,5 @@ void machine_state_init(MachineState *ms, Vm *vm,
     ms->store_always = options->props.store_global_state;
     ms->send_uuid = vm->has_uuid &&
         migration_options_cap(options, MIGRATION_CAPABILITY_VALIDATE_UUID);
-    ms->ignore_shared =
-        migration_options_cap(options, MIGRATION_CAPABILITY_X_IGNORE_SHARED);
+    machine_caps_init(&ms->caps, options);
 }

@@ -11,17 +11,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "migration/machine-caps.h"
 #include "migration/options.h"
 #include "migration/vmstate.h"
 #include "qapi/qapi-types.h"
 
 typedef struct Vm Vm;
 
-typedef struct MachineState {
+struct MachineState {
     Vm *vm;
     bool store_always;        /* property store-global-state */
     bool send_uuid;
-    bool ignore_shared;       /* capability x-ignore-shared */
     /* Section "timer". */
     int64_t tick_offset;      /* of the TSC; each vCPU's travels with it */
     int64_t clock_ns;
@@ -34,9 +34,8 @@ typedef struct MachineState {
     bool has_loaded;
     /* The configuration. */
     uint8_t uuid[16];
-    uint32_t caps_count;      /* capabilities named in it */
-    bool source_ignores;      /* destination: x-ignore-shared is one */
-} MachineState;
+    MachineCaps caps;
+};
 
 extern const VmStateDesc machine_timer_desc, machine_globalstate_desc;
 
