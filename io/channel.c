@@ -271,6 +271,15 @@ bool channel_pwritev_full(Channel *c, const struct iovec *iov, unsigned niov,
            move_full(c, move_pwritev, iov, niov, offset, error);
 }
 
+ssize_t channel_preadv(Channel *c, const struct iovec *iov, unsigned niov,
+                       uint64_t offset, GError **error)
+{
+    if (!need_cap(c, CHANNEL_CAP_SEEK, "reading at an offset", error)) {
+        return -1;
+    }
+    return move_preadv(c, iov, niov, offset, error);
+}
+
 bool channel_preadv_full(Channel *c, const struct iovec *iov, unsigned niov,
                          uint64_t offset, GError **error)
 {

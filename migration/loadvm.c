@@ -414,7 +414,7 @@ bool loadvm_run(LoadVm *lv, Stream *s, GError **error)
         return true;
     }
     g_prefix_error(error, "%s, byte %" G_GUINT64_FORMAT ": ", lv->where,
-                   stream_bytes(s));
+                   stream_place(s));
     return false;
 }
 

@@ -18,6 +18,7 @@
 
 #include "util/byteorder.h"
 #include "util/error.h"
+#include "util/iov.h"
 
 #define STREAM_BUFFER_BYTES (32 * 1024)
 #define STREAM_IOVECS 128
@@ -32,10 +33,14 @@ struct Stream {
     unsigned n_iov;          /* output */
     bool output;
     bool at_end;             /* input: the channel has no more */
+    bool placed;             /* by stream_seek() */
+    uint64_t place;          /* of the next transfer, in the file */
     uint64_t bytes;
     GError *error;
     void (*before_wait)(void);
     void (*after_wait)(void);
+    StreamFlushHook *flush_hook;
+    void *flush_opaque;
     struct iovec iov[STREAM_IOVECS];
     uint8_t buffer[STREAM_BUFFER_BYTES];
 };
@@ -123,15 +128,19 @@ static void stream_write_channel(Stream *s)
     if (s->before_wait) {
         s->before_wait();
     }
-    if (!channel_writev_full(s->channel, s->iov, s->n_iov, &error)) {
-        s->error = error;
+    if (s->placed) {
+        channel_pwritev_full(s->channel, s->iov, s->n_iov, s->place, &error);
+        s->place += iov_size(s->iov, s->n_iov);
+    } else {
+        channel_writev_full(s->channel, s->iov, s->n_iov, &error);
     }
+    s->error = error;
     if (s->after_wait) {
         s->after_wait();
     }
 }
 
-void stream_flush(Stream *s)
+static void stream_write_out(Stream *s)
 {
     if (!s->error && s->n_iov) {
         if (s->memory) {
@@ -142,6 +151,20 @@ void stream_flush(Stream *s)
     }
     s->n_iov = 0;
     s->len = 0;
+}
+
+void stream_flush(Stream *s)
+{
+    if (s->flush_hook) {
+        s->flush_hook(s->flush_opaque, s);
+    }
+    stream_write_out(s);
+}
+
+void stream_set_flush_hook(Stream *s, StreamFlushHook *hook, void *opaque)
+{
+    s->flush_hook = hook;
+    s->flush_opaque = opaque;
 }
 
 /* The last @len bytes of the buffer are new: have an iovec cover them. */
@@ -166,7 +189,7 @@ static uint8_t *stream_reserve(Stream *s, size_t len)
         return NULL;
     }
     if (s->len + len > STREAM_BUFFER_BYTES || s->n_iov == STREAM_IOVECS) {
-        stream_flush(s);
+        stream_write_out(s);
         if (s->error) {
             return NULL;
         }
@@ -248,7 +271,7 @@ void stream_put_cstr(Stream *s, const char *text)
 void stream_put_page(Stream *s, const void *buf, size_t len)
 {
     if (s->n_iov == STREAM_IOVECS) {
-        stream_flush(s);
+        stream_write_out(s);
     }
     if (s->error) {
         return;
@@ -286,14 +309,17 @@ static ssize_t stream_read_channel(Stream *s, const struct iovec *iov,
     if (s->before_wait) {
         s->before_wait();
     }
-    n = channel_readv(s->channel, iov, n_iov, NULL, &error);
+    n = s->placed ? channel_preadv(s->channel, iov, n_iov, s->place, &error)
+                  : channel_readv(s->channel, iov, n_iov, NULL, &error);
     if (s->after_wait) {
         s->after_wait();
     }
     if (n < 0) {
         g_prefix_error(&error, "cannot read at byte %" G_GUINT64_FORMAT ": ",
-                       s->bytes + (s->len - s->pos));
+                       stream_place(s) + (s->len - s->pos));
         s->error = error;
+    } else {
+        s->place += n;
     }
     return n;
 }
@@ -336,7 +362,8 @@ static void stream_ended(Stream *s)
 {
     if (!s->error) {
         g_set_error(&s->error, TM_ERROR, TM_ERROR_GENERIC,
-                    "the stream ends at byte %" G_GUINT64_FORMAT, s->bytes);
+                    "the stream ends at byte %" G_GUINT64_FORMAT,
+                    stream_place(s));
     }
 }
 
@@ -435,7 +462,8 @@ bool stream_get_cstr(Stream *s, char buf[256])
     if (!stream_name_is_plain(buf, len)) {
         stream_set_error(s, g_error_new(TM_ERROR, TM_ERROR_GENERIC,
                                         "name before byte %" G_GUINT64_FORMAT
-                                        " is not plain text", s->bytes));
+                                        " is not plain text",
+                                        stream_place(s)));
         buf[0] = '\0';
         return false;
     }
@@ -480,6 +508,32 @@ size_t stream_peek(Stream *s, void *buf, size_t len, size_t ahead)
 }
 
 /* ---- both ------------------------------------------------------------ */
+
+void stream_seek(Stream *s, uint64_t place)
+{
+    g_assert(s->channel); /* our own code's choice; memory has no places */
+    if (s->output) {
+        stream_write_out(s);
+    }
+    s->pos = s->len = 0;
+    s->at_end = false;
+    s->placed = true;
+    s->place = place;
+}
+
+uint64_t stream_place(const Stream *s)
+{
+    if (!s->placed) {
+        return s->bytes;
+    }
+    return s->output ? s->place + iov_size(s->iov, s->n_iov)
+                     : s->place - (s->len - s->pos);
+}
+
+void stream_add_bytes(Stream *s, uint64_t n)
+{
+    s->bytes += n;
+}
 
 const GError *stream_error(const Stream *s)
 {

@@ -155,6 +155,14 @@ bool channel_pwritev_full(Channel *c, const struct iovec *iov, unsigned niov,
                           uint64_t offset, GError **error);
 
 /**
+ * channel_preadv() - read what is there at @offset
+ * Context, Errors: as channel_pwritev_full().
+ * Returns: bytes read; 0 at the end of the file; -1 on error.
+ */
+ssize_t channel_preadv(Channel *c, const struct iovec *iov, unsigned niov,
+                       uint64_t offset, GError **error);
+
+/**
  * channel_preadv_full() - fill the vector from @offset
  * Context, Errors: as channel_pwritev_full(), and an end of the file.
  */

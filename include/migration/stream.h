@@ -60,6 +60,12 @@ void stream_put_page(Stream *s, const void *buf, size_t len);
 /** stream_flush() - write everything out. Errors: stick in the stream. */
 void stream_flush(Stream *s);
 
+/** stream_set_flush_hook() - have @hook called first by every stream_flush():
+ *  what was put by reference beside the stream is to be written as well.
+ *  Errors of its own go to stream_set_error(). NULL: none any more. */
+typedef void StreamFlushHook(void *opaque, Stream *s);
+void stream_set_flush_hook(Stream *s, StreamFlushHook *hook, void *opaque);
+
 /** stream_get_u8() and the others - zero (and the error sticks) at the end of
  *  the stream. */
 uint8_t stream_get_u8(Stream *s);
@@ -92,5 +98,22 @@ void stream_set_error(Stream *s, GError *error);
 bool stream_check(const Stream *s, GError **error);
 /** stream_bytes() - put or got so far, buffered ones included. */
 uint64_t stream_bytes(const Stream *s);
+
+/**
+ * stream_seek() - go on at byte @place of the file
+ * From the first call on the channel's own position is not used any more.
+ * Output: what was put before is written first. Input: the end of the file
+ * may have been met before.
+ * Context: a stream over a channel with CHANNEL_CAP_SEEK.
+ */
+void stream_seek(Stream *s, uint64_t place);
+
+/** stream_place() - where the next byte is put or got: in the file after
+ *  stream_seek(), else counted from the first one. */
+uint64_t stream_place(const Stream *s);
+
+/** stream_add_bytes() - @n bytes have gone another way: they count in
+ *  stream_bytes(). */
+void stream_add_bytes(Stream *s, uint64_t n);
 
 #endif

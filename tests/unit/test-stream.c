@@ -110,6 +110,78 @@ static void test_put_page_keeps_order(void)
     g_assert_cmpuint(stream_bytes(in), ==, n * (8 + 4096));
 }
 
+/* Three pieces at places of their own, and what lies between is nobody's. */
+static void test_seek_puts_and_gets_at_places(void)
+{
+    ChannelFaults faults = CHANNEL_FAULTS_NONE;
+    g_autoptr(Channel) inner = channel_buffer_new("0123456789", 10);
+    g_autoptr(Channel) c = NULL;
+    g_autoptr(Stream) out = NULL;
+    g_autoptr(Stream) in = NULL;
+    char text[256];
+
+    faults.max_io = 3;
+    c = channel_fault_new(inner, &faults);
+    out = stream_new_output(c);
+    in = stream_new_input(c);
+    stream_put_u8(out, 'x'); /* behind the ten */
+    g_assert_cmpuint(stream_place(out), ==, 1);
+    stream_seek(out, 2);
+    stream_put_be16(out, 0x4142);
+    g_assert_cmpuint(stream_place(out), ==, 4);
+    stream_seek(out, 70000);
+    stream_put_cstr(out, "far away");
+    g_assert_cmpuint(stream_place(out), ==, 70009);
+    stream_add_bytes(out, 5);
+    stream_flush(out);
+    g_assert_no_error(stream_error(out));
+    g_assert_cmpuint(stream_bytes(out), ==, 1 + 2 + 9 + 5);
+
+    stream_seek(in, 70000);
+    g_assert_true(stream_get_cstr(in, text));
+    g_assert_cmpstr(text, ==, "far away");
+    g_assert_cmpuint(stream_peek(in, text, 1, 0), ==, 0); /* the end */
+    stream_seek(in, 1);
+    g_assert_cmpuint(stream_peek(in, text, 4, 2), ==, 4);
+    g_assert_cmpuint(stream_place(in), ==, 1);
+    g_assert_true(stream_get_bytes(in, text, 10));
+    g_assert_cmpmem(text, 10, "1AB456789x", 10);
+    g_assert_cmpuint(stream_place(in), ==, 11);
+    stream_seek(in, 70008);
+    stream_get_be16(in);
+    g_assert_nonnull(strstr(stream_error(in)->message,
+                            "the stream ends at byte 70009"));
+}
+
+static void count_call(void *opaque, Stream *s)
+{
+    if (++*(unsigned *)opaque == 2) {
+        stream_set_error(s, g_error_new(TM_ERROR, TM_ERROR_GENERIC, "beside"));
+    }
+}
+
+/* Not by what only makes room; what fails there fails the stream. */
+static void test_flush_hook_comes_first(void)
+{
+    g_autoptr(Channel) c = channel_buffer_new(NULL, 0);
+    g_autoptr(Stream) s = stream_new_output(c);
+    g_autofree uint8_t *much = g_malloc0(100000);
+    unsigned calls = 0;
+    size_t n;
+
+    stream_set_flush_hook(s, count_call, &calls);
+    stream_put_bytes(s, much, 100000);
+    g_assert_cmpuint(calls, ==, 0);
+    stream_flush(s);
+    g_assert_cmpuint(calls, ==, 1);
+    stream_put_u8(s, 1);
+    stream_flush(s);
+    g_assert_cmpuint(calls, ==, 2);
+    g_assert_cmpstr(stream_error(s)->message, ==, "beside");
+    channel_buffer_data(c, &n);
+    g_assert_cmpuint(n, ==, 100000);
+}
+
 static void test_get_past_end_sticks(void)
 {
     g_autoptr(Stream) s = stream_new_memory_input("\1\2\3", 3);
@@ -291,6 +363,10 @@ int main(int argc, char **argv)
                          GSIZE_TO_POINTER(SIZE_MAX),
                          test_channel_in_small_pieces);
     g_test_add_func("/stream/put-page/keeps-order", test_put_page_keeps_order);
+    g_test_add_func("/stream/seek/puts-and-gets-at-places",
+                    test_seek_puts_and_gets_at_places);
+    g_test_add_func("/stream/flush/hook-comes-first",
+                    test_flush_hook_comes_first);
     g_test_add_func("/stream/get/past-end-sticks", test_get_past_end_sticks);
     g_test_add_func("/stream/error/first-one-stays",
                     test_error_first_one_stays);
