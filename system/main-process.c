@@ -82,6 +82,7 @@ void process_hold_signals(void)
 
     end_signals(&set);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file too large is an error, not our end */
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
