@@ -8,6 +8,11 @@
  * next one.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/fd-channel.h"
@@ -88,4 +93,41 @@ Channel *channel_file_new(int fd, int64_t offset)
     fd_channel_init(f, &file_ops, CHANNEL_CAP_SEEK, fd, fd,
                     g_strdup_printf("fd:%d", fd));
     return &f->base;
+}
+
+int channel_file_fd(const Channel *c)
+{
+    return c->ops == &file_ops ? ((const FdChannel *)c)->write_fd : -1;
+}
+
+bool channel_file_size(Channel *c, uint64_t *ret_bytes, GError **error)
+{
+    int fd = channel_file_fd(c);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0 ||
+        (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, ret_bytes) < 0)) {
+        channel_set_errno(c, "find the size of", fd < 0 ? ESPIPE : errno,
+                          error);
+        return false;
+    }
+    if (!S_ISBLK(st.st_mode)) {
+        *ret_bytes = st.st_size;
+    }
+    return true;
+}
+
+bool channel_file_punch(Channel *c, uint64_t offset, uint64_t n)
+{
+    int fd = channel_file_fd(c);
+    int r;
+
+    if (fd < 0) {
+        return false;
+    }
+    do {
+        r = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+                      n);
+    } while (r < 0 && errno == EINTR);
+    return r == 0;
 }

@@ -57,6 +57,28 @@ Channel *channel_file_open(const char *path, uint64_t offset, int flags,
                            FdSets *fdsets, GError **error);
 
 /**
+ * channel_file_fd() - the descriptor of a regular file or block device, for
+ *                     what channels cannot do
+ * Returns: it stays the channel's; -1 if the channel is on something else.
+ */
+int channel_file_fd(const Channel *c);
+
+/**
+ * channel_file_size() - how many bytes there are
+ * Context: any thread.
+ * Errors:  no regular file or block device.
+ */
+bool channel_file_size(Channel *c, uint64_t *ret_bytes, GError **error);
+
+/**
+ * channel_file_punch() - give back the room of @n bytes at @offset, which read
+ *                        as zeros then
+ * Context: any thread, beside others' transfers elsewhere in the file.
+ * Returns: false if that cannot be done to this file; nothing has changed.
+ */
+bool channel_file_punch(Channel *c, uint64_t offset, uint64_t n);
+
+/**
  * channel_exec_new() - a child process: written to its standard input, read
  *                      from its standard output
  * @argv:  program (looked up in PATH) and arguments, NULL-terminated
