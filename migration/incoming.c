@@ -16,6 +16,8 @@
 #include "migration/loadvm.h"
 #include "migration/migration-internal.h"
 #include "migration/ram-load.h"
+#include "migration/restore.h"
+#include "migration/transport.h"
 #include "system/big-lock.h"
 #include "trace/migration.h"
 #include "util/error.h"
@@ -30,11 +32,14 @@ struct MigrationIncoming {
     ConnectJob *opening;     /* of what is no socket */
     Channel *channel;
     bool two_way;            /* the channel can carry a return path */
+    bool is_file;            /* it was opened by a name, from ... */
+    uint64_t place;          /* ... this byte on */
     GThread *thread;
     GError *error;           /* why it failed */
     /* The loading thread's. */
     LoadVm *load;
     RamLoad *ram;
+    Restore *restore;        /* if the stream is in a file that can seek */
 };
 
 MigrationIncoming *incoming_new(Migration *m)
@@ -126,8 +131,12 @@ static gpointer incoming_thread(gpointer opaque)
     g_autoptr(Stream) s = stream_new_input(in->channel);
     g_autoptr(GError) error = NULL;
     int64_t start_ns = clock_now_ns(in->m->clock);
-    bool ok = load_all(in, s, &error);
+    bool ok;
 
+    if (in->restore) {
+        stream_seek(s, in->place);
+    }
+    ok = load_all(in, s, &error);
     if (!ok) {
         channel_shutdown(in->channel); /* the source is to notice at once */
     }
@@ -140,7 +149,19 @@ static gpointer incoming_thread(gpointer opaque)
     channel_close(in->channel, NULL); /* all that counts has been read */
     g_clear_pointer(&in->load, loadvm_free);
     g_clear_pointer(&in->ram, ram_load_free);
+    g_clear_pointer(&in->restore, restore_free);
     return NULL;
+}
+
+/* Pages may have fixed places in a file, and whoever was not told so finds it
+ * in the stream. */
+static void prepare_restore(MigrationIncoming *in)
+{
+    if (in->is_file && channel_file_fd(in->channel) >= 0) {
+        in->restore = restore_new(in->channel);
+        loadvm_adopt(in->load, MIGRATION_CAPABILITY_MAPPED_RAM);
+        ram_load_set_restore(in->ram, in->restore, loadvm_caps(in->load));
+    }
 }
 
 /* The stream is there: load it. @channel is ours from now on. */
@@ -155,6 +176,7 @@ static void begin_load(MigrationIncoming *in, Channel *channel)
     ram = ram_load_section(in->ram);
     in->load = loadvm_new(in->m->vm, &in->m->options,
                           in->two_way ? channel : NULL, &ram, 1);
+    prepare_restore(in);
     migration_state_change(&in->state, MIGRATION_STATUS_SETUP,
                            MIGRATION_STATUS_ACTIVE);
     in->thread = g_thread_new("incoming", incoming_thread, in);
@@ -174,12 +196,16 @@ static void accepted(Listener *listener, int fd, void *opaque)
 static void opened(Channel *channel, const GError *error, void *opaque)
 {
     MigrationIncoming *in = opaque;
+    g_autoptr(GError) unfit = NULL;
 
     in->opening = NULL;
-    if (channel) {
-        begin_load(in, channel);
-    } else {
+    if (!channel) {
         fail_locked(in, error);
+    } else if (!transport_check_channel(channel, &in->m->options, &unfit)) {
+        channel_unref(channel);
+        fail_locked(in, unfit);
+    } else {
+        begin_load(in, channel);
     }
 }
 
@@ -207,6 +233,8 @@ static bool begin_waiting(MigrationIncoming *in, const ChannelAddress *address,
         return begin_listening(in, address, error);
     }
     in->two_way = address->kind == CHANNEL_ADDRESS_FD;
+    in->is_file = transport_is_storage(address);
+    in->place = transport_place(address);
     in->opening = connect_start(address, CHANNEL_IN, &in->m->channel_env,
                                 opened, in, error);
     return in->opening;
@@ -237,7 +265,8 @@ bool migration_incoming_start(Migration *m, const ChannelAddress *address,
         tm_error_set(error, "the incoming migration was started already");
         return false;
     }
-    if (!begin_waiting(in, address, error)) {
+    if (!transport_check_incoming(address, &m->options, error) ||
+        !begin_waiting(in, address, error)) {
         return false;
     }
     in->begun = true;

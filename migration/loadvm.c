@@ -60,6 +60,16 @@ LoadVm *loadvm_new(Vm *vm, const MigrationOptions *options, Channel *channel,
     return lv;
 }
 
+void loadvm_adopt(LoadVm *lv, MigrationCapability cap)
+{
+    lv->machine.caps.adopts |= UINT64_C(1) << cap;
+}
+
+const MachineCaps *loadvm_caps(const LoadVm *lv)
+{
+    return &lv->machine.caps;
+}
+
 void loadvm_free(LoadVm *lv)
 {
     if (!lv) {

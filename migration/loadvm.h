@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "io/channel.h"
+#include "migration/machine-caps.h"
 #include "migration/options.h"
 #include "migration/savevm.h"
 #include "migration/stream.h"
@@ -46,6 +47,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LoadVm, loadvm_free)
  *          the byte where it was found. The machine must not run then.
  */
 bool loadvm_run(LoadVm *lv, Stream *s, GError **error);
+
+/** loadvm_adopt() - a capability that changes the stream is on here if it is
+ *  at the source. Context: before loadvm_run(). */
+void loadvm_adopt(LoadVm *lv, MigrationCapability cap);
+
+/** loadvm_caps() - the capabilities that change the stream; those of the
+ *  source once the configuration has been read. Returns: the loader's. */
+const MachineCaps *loadvm_caps(const LoadVm *lv);
 
 /** loadvm_drain() - after loadvm_run(), read the description that may follow:
  *  it is for tools, and nothing depends on it, but a socket that is closed

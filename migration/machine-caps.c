@@ -19,6 +19,7 @@
 /* In the order in which they are named. */
 static const MigrationCapability stream_caps[] = {
     MIGRATION_CAPABILITY_X_IGNORE_SHARED,
+    MIGRATION_CAPABILITY_MAPPED_RAM,
 };
 
 G_STATIC_ASSERT(G_N_ELEMENTS(stream_caps) <= MACHINE_CAPS_MAX);
@@ -126,11 +127,13 @@ const VmStateDesc machine_caps_load_desc = {
     },
 };
 
-bool machine_caps_check(const MachineCaps *caps, GError **error)
+bool machine_caps_check(MachineCaps *caps, GError **error)
 {
-    uint64_t differ = caps->here ^ caps->there;
     MigrationCapability cap;
+    uint64_t differ;
 
+    caps->here |= caps->there & caps->adopts;
+    differ = caps->here ^ caps->there;
     if (!differ) {
         return true;
     }
@@ -140,4 +143,9 @@ bool machine_caps_check(const MachineCaps *caps, GError **error)
                  caps->there & BIT(cap) ? "on" : "off",
                  caps->here & BIT(cap) ? "on" : "off");
     return false;
+}
+
+bool machine_caps_has(const MachineCaps *caps, MigrationCapability cap)
+{
+    return caps->here & BIT(cap);
 }

@@ -18,13 +18,17 @@ typedef struct MachineState MachineState; /* machine-state.h */
 
 #define MACHINE_CAPS_MAX 8    /* rows of the table, at most */
 
-typedef struct MachineCaps {
+typedef struct MachineCaps MachineCaps;
+
+struct MachineCaps {
     uint64_t here;            /* those of the table that are on here; bit per
                                  MigrationCapability */
+    uint64_t adopts;          /* destination: those that are taken over if
+                                 the source has them on */
     uint64_t there;           /* destination: those the source has named */
     uint32_t count;           /* how many are named in the stream */
     uint32_t named[MACHINE_CAPS_MAX]; /* source: these */
-} MachineCaps;
+};
 
 /* A description whose shape depends on what is on. */
 typedef struct MachineCapsDesc {
@@ -44,7 +48,11 @@ const VmStateDesc *machine_caps_describe(const MachineState *ms,
                                          MachineCapsDesc *ret);
 
 /** machine_caps_check() - destination, when the configuration has been read
+ *  What is taken over is on here from then on.
  *  Errors: one that is on at one side only, with both values. */
-bool machine_caps_check(const MachineCaps *caps, GError **error);
+bool machine_caps_check(MachineCaps *caps, GError **error);
+
+/** machine_caps_has() - is one of the table on in this stream? */
+bool machine_caps_has(const MachineCaps *caps, MigrationCapability cap);
 
 #endif

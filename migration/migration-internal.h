@@ -33,6 +33,7 @@
 
 typedef struct DirtyLimit DirtyLimit;               /* dirtylimit.h */
 typedef struct MigrationIncoming MigrationIncoming; /* incoming.h */
+typedef struct MappedSave MappedSave;               /* mapped-save.h */
 typedef struct RamSave RamSave;                     /* ram.h */
 typedef struct Precopy Precopy;                     /* precopy.h */
 typedef struct ReturnPath ReturnPath;               /* return-path.h */
@@ -81,6 +82,7 @@ struct Migration {
     /* The migration thread's own, from its start to its end. */
     Stream *out;
     SaveVm *savevm;
+    MappedSave *mapped;         /* NULL without the capability */
     RamSave *ram;
     RateLimit limit;
     Precopy *precopy;

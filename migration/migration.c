@@ -14,6 +14,7 @@
 #include "migration/blocker.h"
 #include "migration/cpu-throttle.h"
 #include "migration/incoming.h"
+#include "migration/mapped-save.h"
 #include "migration/migration-internal.h"
 #include "migration/precopy.h"
 #include "migration/ram.h"
@@ -152,6 +153,7 @@ static void end_locked(Migration *m, const GError *error)
 /* What only the thread used. */
 static void free_work(Migration *m)
 {
+    g_clear_pointer(&m->mapped, mapped_save_free);
     g_clear_pointer(&m->out, stream_free);
     g_clear_pointer(&m->return_path, return_path_free);
     g_clear_pointer(&m->precopy, precopy_free);

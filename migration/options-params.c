@@ -124,7 +124,7 @@ static const ParamRow param_rows[MIG_PARAM__MAX] = {
     [MIG_PARAM_MODE] =
         ENUM("mode", MIG_MODE_NORMAL, &qapi_type_MigMode,
              "checkpoint and restart"),
-    [MIG_PARAM_DIRECT_IO] = BOOL("direct-io", "capability 'mapped-ram'"),
+    [MIG_PARAM_DIRECT_IO] = BOOL("direct-io", "writing past the page cache"),
     /* With background-snapshot: memory for copies of pages that are not
      * written yet. What a guest that writes 500 MB/s writes in a tenth of a
      * second; beyond it, its writes wait for the file. */

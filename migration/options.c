@@ -56,6 +56,11 @@ static const CapRow cap_rows[MIGRATION_CAPABILITY__MAX] = {
     /* Limit the rate at which vCPUs dirty memory, instead of their time. */
     [MIGRATION_CAPABILITY_DIRTY_LIMIT] = {
         true, 0, CAP(AUTO_CONVERGE) },
+    /* Give each page a fixed place in a file. QEMU lets it go with
+     * x-ignore-shared, which then fails. */
+    [MIGRATION_CAPABILITY_MAPPED_RAM] = {
+        true, 0, CAP(XBZRLE) | CAP(POSTCOPY_RAM) | CAP(MULTIFD) |
+                 CAP(X_IGNORE_SHARED) },
 };
 
 /* A switch or number that -global sets. */

@@ -21,19 +21,30 @@ static void put_word(PageSender *sender, Stream *s, const RAMBlock *block,
     }
 }
 
+static void put_record(PageSender *sender, Stream *s, const RAMBlock *block,
+                       uint64_t page, const uint8_t *data)
+{
+    put_word(sender, s, block, page, data ? WIRE_RAM_PAGE : WIRE_RAM_ZERO);
+    if (data) {
+        stream_put_page(s, data, TM_PAGE_BYTES);
+    } else {
+        stream_put_u8(s, 0);
+    }
+}
+
 void page_send_copy(PageSender *sender, Stream *s, const RAMBlock *block,
                     uint64_t page, const uint8_t *data)
 {
-    if (!data) {
-        trace_page_encode(block->name, page, "zero");
-        put_word(sender, s, block, page, WIRE_RAM_ZERO);
-        stream_put_u8(s, 0);
-        sender->zero_pages++;
+    trace_page_encode(block->name, page, data ? "normal" : "zero");
+    if (sender->mapped) {
+        mapped_save_put_page(sender->mapped, block, page, data);
     } else {
-        trace_page_encode(block->name, page, "normal");
-        put_word(sender, s, block, page, WIRE_RAM_PAGE);
-        stream_put_page(s, data, TM_PAGE_BYTES);
+        put_record(sender, s, block, page, data);
+    }
+    if (data) {
         sender->normal_pages++;
+    } else {
+        sender->zero_pages++;
     }
 }
 

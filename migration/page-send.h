@@ -6,6 +6,9 @@
  *
  *   word u64 [cstr block]  0 u8           a page of zeros
  *   word u64 [cstr block]  4096 bytes     any other page, by reference
+ *
+ * With capability mapped-ram there are no records: a page goes to its place in
+ * the file, beside the stream.
  */
 #ifndef MIGRATION_PAGE_SEND_H
 #define MIGRATION_PAGE_SEND_H
@@ -13,19 +16,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "migration/mapped-save.h"
 #include "migration/page-search.h"
 #include "migration/stream.h"
 
 /* One per channel: the other side remembers the last block per channel. */
 typedef struct PageSender {
     const RAMBlock *last;  /* of the last record, across sections; or NULL */
+    MappedSave *mapped;    /* where pages have fixed places; or NULL */
     bool detect_zero;
     uint64_t zero_pages;   /* sent so far */
     uint64_t normal_pages;
 } PageSender;
 
 /**
- * page_send_copy() - put the record of one page
+ * page_send_copy() - put one page: its record, or itself at its place
  * @data: 4096 bytes that stay as they are until the stream is flushed; NULL
  *        for a page of zeros
  * Context: the stream's thread. Errors: stick in the stream.

@@ -6,8 +6,10 @@
 
 #include <inttypes.h>
 
+#include "migration/machine-caps.h"
 #include "migration/page-load.h"
 #include "migration/ram-shared.h"
+#include "migration/restore.h"
 #include "migration/wire.h"
 #include "system/vm.h"
 #include "util/error.h"
@@ -15,6 +17,8 @@
 struct RamLoad {
     RAMList *list;
     uint64_t *gpas;    /* of its blocks; NULL: the source does not tell */
+    Restore *restore;  /* NULL: pages cannot have fixed places */
+    const MachineCaps *caps;
     PageLoader loader;
     bool listed;       /* the list of blocks has come */
     GHashTable *sent;  /* set of the RAMBlock * of which pages came */
@@ -42,14 +46,29 @@ void ram_load_free(RamLoad *rl)
     g_free(rl);
 }
 
+void ram_load_set_restore(RamLoad *rl, Restore *restore,
+                          const MachineCaps *caps)
+{
+    rl->restore = restore;
+    rl->caps = caps;
+}
+
+static bool is_mapped(const RamLoad *rl)
+{
+    return rl->restore &&
+        machine_caps_has(rl->caps, MIGRATION_CAPABILITY_MAPPED_RAM);
+}
+
 uint64_t ram_load_zero_pages(const RamLoad *rl)
 {
-    return rl->loader.zero_pages;
+    return is_mapped(rl) ? restore_zero_pages(rl->restore)
+                         : rl->loader.zero_pages;
 }
 
 uint64_t ram_load_normal_pages(const RamLoad *rl)
 {
-    return rl->loader.normal_pages;
+    return is_mapped(rl) ? restore_normal_pages(rl->restore)
+                         : rl->loader.normal_pages;
 }
 
 static bool stream_is_good(Stream *s, GError **error)
@@ -116,7 +135,8 @@ static bool load_list_entry(RamLoad *rl, Stream *s, uint64_t *ret_sum,
         return false;
     }
     *ret_sum += length;
-    return !rl->gpas || load_list_gpa(rl, s, block, error);
+    return (!rl->gpas || load_list_gpa(rl, s, block, error)) &&
+        (!is_mapped(rl) || restore_add_block(rl->restore, s, block, error));
 }
 
 /*
@@ -143,7 +163,7 @@ static bool load_list(RamLoad *rl, Stream *s, uint64_t total, GError **error)
         return false;
     }
     rl->listed = true;
-    return true;
+    return !is_mapped(rl) || restore_memory(rl->restore, error);
 }
 
 static bool load_page(RamLoad *rl, Stream *s, const WireRamWord *word,
@@ -151,6 +171,11 @@ static bool load_page(RamLoad *rl, Stream *s, const WireRamWord *word,
 {
     if (!rl->listed) {
         tm_error_set(error, "page record before the list of RAM blocks");
+        return false;
+    }
+    if (is_mapped(rl)) {
+        tm_error_set(error, "page record in a stream whose pages have fixed "
+                     "places");
         return false;
     }
     if (!page_load_run(&rl->loader, s, word, error)) {

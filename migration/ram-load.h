@@ -14,13 +14,21 @@
 #include "migration/savevm.h"
 
 typedef struct Vm Vm;
+typedef struct MachineCaps MachineCaps; /* machine-caps.h */
 typedef struct RamLoad RamLoad;
+typedef struct Restore Restore;         /* restore.h */
 
 /** ram_load_new() - for one incoming stream
  *  @ignore_shared: the list of blocks has guest addresses, and of blocks that
  *  are shared with the source no pages come; see ram-shared.h
  *  Context: big lock. */
 RamLoad *ram_load_new(Vm *vm, bool ignore_shared);
+
+/** ram_load_set_restore() - pages may have fixed places in the stream's file
+ *  @restore: what brings them then; not owned
+ *  @caps:    asked for mapped-ram when the list comes */
+void ram_load_set_restore(RamLoad *rl, Restore *restore,
+                          const MachineCaps *caps);
 
 /** ram_load_free() - NULL is fine. */
 void ram_load_free(RamLoad *rl);
@@ -31,8 +39,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(RamLoad, ram_load_free)
  * Errors of the hook: a list of other blocks or lengths than this machine's,
  * pages before a list, records that are malformed or of a kind that needs a
  * capability; with @ignore_shared a block that is shared on one side only,
- * or seen elsewhere by the guest. The words name block and offset. Memory
- * loaded so far stays.
+ * or seen elsewhere by the guest; with mapped-ram those of restore.h. The
+ * words name block and offset. Memory loaded so far stays.
  */
 LiveSection ram_load_section(RamLoad *rl);
 

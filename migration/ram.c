@@ -41,6 +41,7 @@ RamSave *ram_save_new(const RamSaveConfig *config, GError **error)
     rs->map = config->vm->map;
     rs->gpas = config->ignore_shared ? ram_block_gpas(rs->map) : NULL;
     rs->sender.detect_zero = config->detect_zero;
+    rs->sender.mapped = config->mapped;
     migration_stat_set(&config->stats->total_bytes, choose_blocks(rs));
     page_search_init(&rs->search, rs->sent, DIRTY_CLIENT_MIGRATION);
     rs->clear = g_new0(ClearBmap, rs->sent->len);
@@ -264,6 +265,10 @@ bool ram_save_put_setup(void *opaque, Stream *s, GError **error)
         stream_put_be64(s, block->length);
         if (rs->gpas) {
             stream_put_be64(s, rs->gpas[i]);
+        }
+        if (rs->config.mapped &&
+            !mapped_save_put_header(rs->config.mapped, block, error)) {
+            return false;
         }
     }
     stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "migration/mapped-save.h"
 #include "migration/migration-stats.h"
 #include "migration/rate-limit.h"
 #include "migration/savevm.h"
@@ -33,6 +34,8 @@ typedef struct RamSaveConfig {
     const bool *stop;          /* atomic: give up soon */
     unsigned clear_shift;      /* log2 of the pages of a chunk, as asked */
     bool detect_zero;
+    MappedSave *mapped;        /* where pages have fixed places, or NULL; not
+                                  owned */
     bool ignore_shared;        /* send no pages of blocks that the destination
                                   has mapped, too; see ram-shared.h */
     bool frozen;               /* send copies of a RamFreeze (ram-frozen.h)

@@ -4,10 +4,12 @@
  */
 #include "migration/save-begin.h"
 
+#include "migration/mapped-save.h"
 #include "migration/migration-internal.h"
 #include "migration/ram.h"
 #include "migration/return-path.h"
 #include "migration/savevm.h"
+#include "migration/transport.h"
 #include "system/big-lock.h"
 #include "util/error.h"
 
@@ -34,6 +36,11 @@ bool save_begin(Migration *m, GError **error)
     };
     LiveSection ram;
 
+    if (has_cap(m, MIGRATION_CAPABILITY_MAPPED_RAM)) {
+        stream_seek(m->out, transport_place(m->address));
+        m->mapped = mapped_save_new(m->channel, m->out);
+    }
+    config.mapped = m->mapped;
     rate_limit_init(&m->limit, clock_now_ns(m->clock));
     m->ram = ram_save_new(&config, error);
     if (!m->ram) {

@@ -15,6 +15,7 @@
 #include "migration/precopy.h"
 #include "migration/ram.h"
 #include "migration/return-path.h"
+#include "migration/save-end.h"
 #include "migration/savevm.h"
 #include "migration/transport.h"
 #include "system/big-lock.h"
@@ -144,9 +145,8 @@ static bool hear_destination(Migration *m, bool sent, GError **error)
 
 static bool put_end(Migration *m, GError **error)
 {
-    bool ok = savevm_put_end(m->savevm, m->out, error);
+    bool ok = save_put_end(m, error);
 
-    migration_stat_set(&m->stats.transferred_bytes, stream_bytes(m->out));
     if (m->return_path) {
         return hear_destination(m, ok, error);
     }

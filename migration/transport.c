@@ -13,6 +13,26 @@ bool transport_is_storage(const ChannelAddress *address)
     return address && address->kind == CHANNEL_ADDRESS_FILE;
 }
 
+uint64_t transport_place(const ChannelAddress *address)
+{
+    return address ? address->offset : 0;
+}
+
+bool transport_check_incoming(const ChannelAddress *address,
+                              const MigrationOptions *options, GError **error)
+{
+    g_autofree char *uri = NULL;
+
+    if (!migration_options_cap(options, MIGRATION_CAPABILITY_MAPPED_RAM) ||
+        transport_is_storage(address)) {
+        return true;
+    }
+    uri = channel_address_to_uri(address);
+    tm_error_set(error, "capability 'mapped-ram' needs a file, 'file:NAME'; "
+                 "'%s' is none", uri);
+    return false;
+}
+
 bool transport_check(const ChannelAddress *address,
                      const MigrationOptions *options, GError **error)
 {
@@ -26,15 +46,34 @@ bool transport_check(const ChannelAddress *address,
                      address->kind == CHANNEL_ADDRESS_FILE ? "file" : "exec");
         return false;
     }
+    return transport_check_incoming(address, options, error);
+}
+
+bool transport_check_channel(const Channel *channel,
+                             const MigrationOptions *options, GError **error)
+{
+    if (migration_options_cap(options, MIGRATION_CAPABILITY_MAPPED_RAM) &&
+        !channel_has_cap(channel, CHANNEL_CAP_SEEK)) {
+        tm_error_set(error, "capability 'mapped-ram' needs a regular file or "
+                     "a block device; '%s' cannot be written at any place",
+                     channel_name(channel));
+        return false;
+    }
     return true;
 }
 
 static void connected(Channel *channel, const GError *error, void *opaque)
 {
     Migration *m = opaque;
+    g_autoptr(GError) unfit = NULL;
 
     m->connecting = NULL;
-    migration_connected(m, channel, error);
+    if (channel && !transport_check_channel(channel, &m->options, &unfit)) {
+        channel_unref(channel);
+        migration_connected(m, NULL, unfit);
+    } else {
+        migration_connected(m, channel, error);
+    }
 }
 
 bool transport_connect(Migration *m, const ChannelAddress *address,

@@ -201,3 +201,9 @@ void guest_load_page(RAMBlock *block, uint64_t page, const void *data)
         memset(host, 0, TM_PAGE_BYTES);
     }
 }
+
+void *guest_load_place(RAMBlock *block, uint64_t first, uint64_t npages)
+{
+    g_assert(first <= block->npages && npages <= block->npages - first);
+    return block->host + (first << TM_PAGE_BITS);
+}

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/falloc.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -318,6 +319,22 @@ HostMem *hostmem_new(const HostMemConfig *config, GError **error)
         return NULL;
     }
     return g_steal_pointer(&mem);
+}
+
+bool hostmem_discard(HostMem *mem)
+{
+    if (mem->prealloc || (mem->kind == HOSTMEM_FILE && !mem->share)) {
+        return false;
+    }
+    if (!mem->share) {
+        /* A memfd of our own that nobody else writes holds nothing. */
+        return !madvise(mem->host, mem->size_bytes, MADV_DONTNEED);
+    }
+    if (mem->fd < 0) {
+        return !madvise(mem->host, mem->size_bytes, MADV_REMOVE);
+    }
+    return !fallocate(mem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                      mem->size_bytes);
 }
 
 void hostmem_free(HostMem *mem)

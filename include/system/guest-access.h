@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The one door for the VMM's own access to guest memory. Every write marks
- * the pages it touched, after the bytes are there; guest_load_page() is the
- * only writer that does not mark, because the incoming side of a migration
- * brings memory to the state its dirty bits describe.
+ * the pages it touched, after the bytes are there; guest_load_page() and who
+ * asks guest_load_place() are the only writers that do not mark, because the
+ * incoming side of a migration brings memory to the state its dirty bits
+ * describe.
  */
 #ifndef SYSTEM_GUEST_ACCESS_H
 #define SYSTEM_GUEST_ACCESS_H
@@ -38,5 +39,13 @@ uint64_t guest_memset(MemoryMap *map, uint64_t gpa, uint8_t value,
  * Context: a loading thread, one per page at a time; the guest does not run.
  */
 void guest_load_page(RAMBlock *block, uint64_t page, const void *data);
+
+/**
+ * guest_load_place() - where the incoming side reads pages straight into
+ * memory; does not mark
+ * Context: as guest_load_page(), all of the run.
+ * Returns: room for @npages pages.
+ */
+void *guest_load_place(RAMBlock *block, uint64_t first, uint64_t npages);
 
 #endif

@@ -59,6 +59,15 @@ typedef struct HostMem {
  */
 HostMem *hostmem_new(const HostMemConfig *config, GError **error);
 
+/**
+ * hostmem_discard() - have it all read as zeros, by giving the pages back
+ * Not done to preallocated memory, which is to stay allocated, nor to a
+ * private mapping of a file, which would read as the file again.
+ * Context: nobody uses the content.
+ * Returns: false if nothing was done.
+ */
+bool hostmem_discard(HostMem *mem);
+
 /** hostmem_free() - unmap and close; NULL is fine. Context: nobody uses it. */
 void hostmem_free(HostMem *mem);
 

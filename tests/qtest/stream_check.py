@@ -27,7 +27,6 @@ WIDTHS = {'bool': 1, 'uint8': 1, 'uint16': 2, 'uint32': 4, 'uint64': 8,
           'int8': 1, 'int16': 2, 'int32': 4, 'int64': 8, 'uint8 equal': 1,
           'uint32 equal': 4, 'timer': 8}
 OPAQUE = {'buffer', 'unused_buffer'}
-CAPABILITIES = ('x-ignore-shared',)
 
 
 class StreamError(Exception):
@@ -267,6 +266,8 @@ def walk_scalar(r, field):
 # ---- the stream ------------------------------------------------------------
 
 class Checker:
+    known = ('x-ignore-shared',)    # capabilities
+
     def __init__(self, data, machine):
         at, root = find_description(data)
         self.machine = machine
@@ -334,7 +335,7 @@ class Checker:
                 and saved.uuid is None:
             for _ in range(r.word('capability count')):
                 one = r.cstr('capability')
-                if one not in CAPABILITIES or one in saved.capabilities:
+                if one not in self.known or one in saved.capabilities:
                     r.fail('capability %r', one)
                 saved.capabilities.append(one)
         elif name == 'configuration/uuid' and saved.uuid is None:

@@ -227,7 +227,8 @@ static void test_caps_each_alone(void)
         1u << MIGRATION_CAPABILITY_PAUSE_BEFORE_SWITCHOVER |
         1u << MIGRATION_CAPABILITY_AUTO_CONVERGE |
         1u << MIGRATION_CAPABILITY_DIRTY_LIMIT |
-        1u << MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT;
+        1u << MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT |
+        1u << MIGRATION_CAPABILITY_MAPPED_RAM;
 
     for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
         g_autoptr(GError) error = NULL;
@@ -323,11 +324,18 @@ static void test_caps_need_others(void)
 
 static void test_caps_exclude_each_other(void)
 {
-    static const int order[][2] = {
+    static const struct {
+        int first, second;
+        const char *words;
+    } order[] = {
         { MIGRATION_CAPABILITY_AUTO_CONVERGE,
-          MIGRATION_CAPABILITY_DIRTY_LIMIT },
+          MIGRATION_CAPABILITY_DIRTY_LIMIT, "'dirty-limit' and 'auto-co" },
         { MIGRATION_CAPABILITY_DIRTY_LIMIT,
-          MIGRATION_CAPABILITY_AUTO_CONVERGE },
+          MIGRATION_CAPABILITY_AUTO_CONVERGE, "'dirty-limit' and 'auto-co" },
+        { MIGRATION_CAPABILITY_MAPPED_RAM,
+          MIGRATION_CAPABILITY_X_IGNORE_SHARED, "'mapped-ram' and 'x-ign" },
+        { MIGRATION_CAPABILITY_X_IGNORE_SHARED,
+          MIGRATION_CAPABILITY_MAPPED_RAM, "'mapped-ram' and 'x-ign" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
@@ -335,13 +343,13 @@ static void test_caps_exclude_each_other(void)
         MigrationOptions o;
 
         migration_options_init(&o);
-        g_assert_true(set_cap(&o, order[i][0], true, &error));
-        g_assert_false(set_cap(&o, order[i][1], true, &error));
-        expect_words(&error, "capabilities 'dirty-limit' and 'auto-converge' "
-                     "exclude each other");
-        g_assert_false(migration_options_cap(&o, order[i][1]));
-        g_assert_true(set_cap(&o, order[i][0], false, &error));
-        g_assert_true(set_cap(&o, order[i][1], true, &error));
+        g_assert_true(set_cap(&o, order[i].first, true, &error));
+        g_assert_false(set_cap(&o, order[i].second, true, &error));
+        g_assert_nonnull(strstr(error->message, "exclude each other"));
+        expect_words(&error, order[i].words);
+        g_assert_false(migration_options_cap(&o, order[i].second));
+        g_assert_true(set_cap(&o, order[i].first, false, &error));
+        g_assert_true(set_cap(&o, order[i].second, true, &error));
     }
 }
 

@@ -446,14 +446,14 @@ static void test_foreign_capabilities_are_refused_by_name(void)
                                                 &end);
     g_autoptr(GByteArray) bad = edit(bytes, "toy-1.0", 7,
         "toy-1.0\5\x1a" "configuration/capabilities\0\0\0\1\0\0\0\1"
-        "\x0amapped-ram", 54);
+        "\6x-colo", 50);
     g_autoptr(GByteArray) none = edit(bytes, "toy-1.0", 7,
         "toy-1.0\5\x1a" "configuration/capabilities\0\0\0\1\0\0\0\0", 43);
     g_autoptr(GError) error = NULL;
     ToyMachine fm;
 
     refuse(bad->data, bad->len, NAME,
-           "the source has capability 'mapped-ram' on, which is not");
+           "the source has capability 'x-colo' on, which is not");
     toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
     g_assert_true(toy_machine_load(&fm, none->data, none->len, NULL,
                                     &error));

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory from a file with fixed places; see restore.h. This file takes in what
+ * the file says; how pages come is the other restore-*.c's.
+ */
+#include "migration/restore-internal.h"
+
+#include <inttypes.h>
+
+#include "io/channel-kinds.h"
+#include "util/bitmap.h"
+#include "util/error.h"
+
+static void block_clear(gpointer opaque)
+{
+    g_free(((RestoreBlock *)opaque)->bitmap);
+}
+
+Restore *restore_new(Channel *file)
+{
+    Restore *r = g_new0(Restore, 1);
+
+    r->file = channel_ref(file);
+    r->blocks = g_array_new(FALSE, FALSE, sizeof(RestoreBlock));
+    g_array_set_clear_func(r->blocks, block_clear);
+    return r;
+}
+
+void restore_free(Restore *r)
+{
+    if (!r) {
+        return;
+    }
+    g_array_unref(r->blocks);
+    channel_unref(r->file);
+    g_free(r);
+}
+
+/* ---- taking in ------------------------------------------------------- */
+
+static bool check_new(const Restore *r, const RAMBlock *block, GError **error)
+{
+    for (unsigned i = 0; i < r->blocks->len; i++) {
+        if (restore_block(r, i)->block == block) {
+            tm_error_set(error, "RAM block '%s' is on the list twice",
+                         block->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Bits of the last word that stand for no page. */
+static bool check_tail(const RestoreBlock *rb, GError **error)
+{
+    uint64_t npages = rb->block->npages;
+    unsigned used = npages % BITMAP_WORD_BITS;
+    uint64_t last = rb->bitmap[bitmap_words(npages) - 1];
+
+    if (used && last >> used) {
+        tm_error_set(error, "the bitmap of RAM block '%s' has bits beyond its "
+                     "0x%" PRIx64 " pages", rb->block->name, npages);
+        return false;
+    }
+    return true;
+}
+
+/* As long as this machine's block needs it, whatever is in the file. */
+static bool read_bitmap(Restore *r, RestoreBlock *rb, GError **error)
+{
+    struct iovec iov = { .iov_len = bitmap_bytes(rb->block->npages) };
+
+    iov.iov_base = rb->bitmap = bitmap_try_new(rb->block->npages, error);
+    if (!rb->bitmap) {
+        return false;
+    }
+    if (!channel_preadv_full(r->file, &iov, 1, rb->places.bitmap, error)) {
+        g_prefix_error(error, "cannot read the bitmap of RAM block '%s': ",
+                       rb->block->name);
+        return false;
+    }
+    return check_tail(rb, error);
+}
+
+bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error)
+{
+    RestoreBlock rb = { .block = block };
+
+    if (!check_new(r, block, error) ||
+        !channel_file_size(r->file, &r->file_bytes, error) ||
+        !mapped_get_header(s, block, r->file_bytes, &rb.places, error)) {
+        return false;
+    }
+    if (!read_bitmap(r, &rb, error)) {
+        block_clear(&rb);
+        return false;
+    }
+    g_array_append_val(r->blocks, rb);
+    return true;
+}
+
+/* ---- bringing memory there ------------------------------------------- */
+
+bool restore_memory(Restore *r, GError **error)
+{
+    return restore_read_blocks(r, error);
+}
+
+/* ---- numbers --------------------------------------------------------- */
+
+uint64_t restore_normal_pages(const Restore *r)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < r->blocks->len; i++) {
+        const RestoreBlock *rb = restore_block(r, i);
+
+        n += bitmap_count(rb->bitmap, 0, rb->block->npages);
+    }
+    return n;
+}
+
+uint64_t restore_zero_pages(const Restore *r)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < r->blocks->len; i++) {
+        n += restore_block(r, i)->block->npages;
+    }
+    return n - restore_normal_pages(r);
+}

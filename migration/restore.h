@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The destination's half of capability mapped-ram: memory from a file in which
+ * every page has a fixed place (mapped-layout.h). While the section "ram" is
+ * being loaded, the headers of its blocks are taken in one by one and held
+ * against file and machine; when the list is whole, memory is brought to the
+ * state that the file describes.
+ *
+ * Memory need not be fresh: what the file says is zero is zero afterwards.
+ */
+#ifndef MIGRATION_RESTORE_H
+#define MIGRATION_RESTORE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/channel.h"
+#include "migration/stream.h"
+#include "system/ramblock.h"
+
+typedef struct Restore Restore;
+
+/** restore_new() - from @file, which can seek; a reference is taken
+ *  Context: big lock. */
+Restore *restore_new(Channel *file);
+
+/** restore_free() - NULL is fine. */
+void restore_free(Restore *r);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Restore, restore_free)
+
+/**
+ * restore_add_block() - get the header of @block from the stream, and its
+ * bitmap from the file; the stream is behind its pages then
+ * Context: the loading thread.
+ * Errors:  the header's (mapped_get_header()), a block twice, a bitmap with
+ *          bits of pages that the block does not have, no memory.
+ */
+bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error);
+
+/**
+ * restore_memory() - all blocks are added: bring memory to what the file says
+ * Context: the loading thread, the guest does not run.
+ * Errors:  reading the file; memory is half loaded then and must not be used.
+ */
+bool restore_memory(Restore *r, GError **error);
+
+/** restore_zero_pages(), restore_normal_pages() - in all blocks together. */
+uint64_t restore_zero_pages(const Restore *r);
+uint64_t restore_normal_pages(const Restore *r);
+
+#endif

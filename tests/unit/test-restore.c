@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The destination's half of capability mapped-ram: memory of every kind, fresh
+ * and not, becomes what the file says; and every number of a header and every
+ * bit of a bitmap that makes no sense is found before anything is done.
+ */
+#include <glib.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/channel-kinds.h"
+#include "migration/mapped-layout.h"
+#include "tests/unit/fake-mapped.h"
+#include "util/byteorder.h"
+
+static const uint64_t two_blocks[] = {130, 5};
+
+#define HEADER 111             /* of b0, see test-mapped-save.c */
+#define BITMAP (HEADER + 28)
+#define PAGES (1 << 20)
+
+/* Pages of both blocks: data, zeros, and both at the edges of words. */
+static void fill(FakeMapped *f)
+{
+    RAMBlock *block = fake_mapped_block(f, 0);
+
+    for (unsigned page = 0; page < 130; page++) {
+        if (page % 7 < 3 || page == 63 || page == 129) {
+            fake_mapped_fill(block, page, 1000 + page);
+        }
+    }
+    fake_mapped_fill(fake_mapped_block(f, 1), 0, 5);
+}
+
+static void set_up(FakeMapped *f)
+{
+    fake_mapped_init(f, 2, two_blocks);
+    fill(f);
+    fake_mapped_save(f);
+}
+
+/* ---- all kinds of memory ----------------------------------------------- */
+
+typedef struct MemoryKind {
+    const char *name;
+    HostMemKind kind;
+    bool share, prealloc;
+} MemoryKind;
+
+static const MemoryKind memory_kinds[] = {
+    { "anonymous", HOSTMEM_RAM, false, false },
+    { "preallocated", HOSTMEM_RAM, false, true },
+    { "shared-anonymous", HOSTMEM_RAM, true, false },
+    { "memfd", HOSTMEM_MEMFD, true, false },
+    { "private-memfd", HOSTMEM_MEMFD, false, false },
+    { "shared-file", HOSTMEM_FILE, true, false },
+    { "private-file", HOSTMEM_FILE, false, false },
+};
+
+/* Blocks as those of @f, of memory that has been written all over; a file
+ * before it was mapped, too. */
+static void used_memory(RAMList *list, HostMem *mems[2],
+                        const MemoryKind *kind, const char *path)
+{
+    g_autoptr(GError) error = NULL;
+
+    ram_list_init(list);
+    for (unsigned i = 0; i < 2; i++) {
+        g_autofree char *name = g_strdup_printf("b%u", i);
+        g_autofree char *file = g_strdup_printf("%s-%u", path, i);
+        size_t n = two_blocks[i] << 12;
+        g_autofree char *old = g_strnfill(n, 'o');
+        HostMemConfig config = {
+            .id = name, .kind = kind->kind, .size_bytes = n,
+            .share = kind->share, .prealloc = kind->prealloc,
+            .mem_path = file,
+        };
+
+        g_file_set_contents(file, old, n, &error);
+        g_assert_no_error(error);
+        mems[i] = hostmem_new(&config, &error);
+        g_assert_no_error(error);
+        ram_list_add(list, name, mems[i], &error);
+        g_assert_no_error(error);
+        if (kind->kind != HOSTMEM_FILE) {
+            memset(mems[i]->host, 'o', n);
+        } else {
+            mems[i]->host[4096] = 'n';
+        }
+        unlink(file);
+    }
+}
+
+static void test_memory_becomes_what_the_file_says(gconstpointer opaque)
+{
+    g_autofree char *path = g_strdup_printf("/tmp/test-restore-%d", getpid());
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Restore) r = NULL;
+    HostMem *mems[2];
+    FakeMapped f;
+    RAMList list;
+
+    set_up(&f);
+    used_memory(&list, mems, opaque, path);
+    r = restore_new(f.file);
+    fake_mapped_take(&f, &list, r, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(restore_normal_pages(r), ==, 59);
+    g_assert_cmpuint(restore_zero_pages(r), ==, 135 - 59);
+    restore_memory(r, &error);
+    g_assert_no_error(error);
+    fake_mapped_assert_same(&f.list, &list);
+    ram_list_done(&list);
+    hostmem_free(mems[0]);
+    hostmem_free(mems[1]);
+    fake_mapped_done(&f);
+}
+
+/* More than one piece for each thread, and runs longer than a piece. */
+static void test_large_blocks_are_read_whole(void)
+{
+    static const uint64_t npages[] = {5000, 1, 2000};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Restore) r = NULL;
+    FakeMapped f, g;
+
+    fake_mapped_init(&f, 3, npages);
+    fake_mapped_init(&g, 3, npages);
+    for (unsigned page = 0; page < 5000; page++) {
+        fake_mapped_fill(fake_mapped_block(&f, 0), page,
+                         page > 700 && page < 900 ? 0 : page + 1);
+    }
+    for (unsigned page = 1; page < 2000; page += 2) {
+        fake_mapped_fill(fake_mapped_block(&f, 2), page, ~page);
+    }
+    fake_mapped_save(&f);
+    r = restore_new(f.file);
+    fake_mapped_take(&f, &g.list, r, &error);
+    g_assert_no_error(error);
+    restore_memory(r, &error);
+    g_assert_no_error(error);
+    fake_mapped_assert_same(&f.list, &g.list);
+    fake_mapped_done(&g);
+    fake_mapped_done(&f);
+}
+
+/* ---- what is wrong ------------------------------------------------------ */
+
+static void refuse(const FakeMapped *f, const char *words)
+{
+    g_autoptr(Restore) r = restore_new(f->file);
+    g_autoptr(GError) error = NULL;
+    FakeMapped g;
+
+    fake_mapped_init(&g, 2, two_blocks);
+    g_assert_false(fake_mapped_take(f, &g.list, r, &error));
+    if (!strstr(error->message, words)) {
+        g_error("'%s' is not in '%s'", words, error->message);
+    }
+    fake_mapped_done(&g);
+}
+
+static void refuse_u64(const FakeMapped *f, unsigned at, uint64_t value,
+                       const char *words)
+{
+    g_autofree uint8_t *old = fake_mapped_bytes(f, HEADER + at, 8);
+    uint8_t bad[8];
+
+    store_be64(bad, value);
+    fake_mapped_poke(f, HEADER + at, bad, 8);
+    refuse(f, words);
+    fake_mapped_poke(f, HEADER + at, old, 8);
+}
+
+static void test_header_is_checked(void)
+{
+    FakeMapped f;
+
+    set_up(&f);
+    fake_mapped_poke(&f, HEADER, "\0\0\0\2", 4);
+    refuse(&f, "header of RAM block 'b0' has version 2, only 1 is known");
+    fake_mapped_poke(&f, HEADER, "\0\0\0\1", 4);
+    refuse_u64(&f, 4, 8192, "'b0' has pages of 8192 bytes in the file and of "
+               "4096 here");
+    refuse_u64(&f, 12, BITMAP - 1, "is not between its header");
+    refuse_u64(&f, 12, 0, "is not between its header");
+    refuse_u64(&f, 12, PAGES - 23, "and its pages at 0x100000");
+    refuse_u64(&f, 12, UINT64_MAX, "the bitmap of RAM block 'b0'");
+    refuse_u64(&f, 12, UINT64_MAX - 22, "the bitmap of RAM block 'b0'");
+    refuse_u64(&f, 20, PAGES + 1, "which is not page aligned");
+    refuse_u64(&f, 20, PAGES + 2048, "which is not page aligned");
+    refuse_u64(&f, 20, 0, "the bitmap of RAM block 'b0'");
+    refuse_u64(&f, 20, (2 << 20) + (6 << 12), "are not all in the file");
+    refuse_u64(&f, 20, UINT64_MAX - 4095, "are not all in the file");
+    refuse_u64(&f, 20, UINT64_C(1) << 63, "are not all in the file");
+    fake_mapped_done(&f);
+}
+
+static void test_bitmap_is_checked(void)
+{
+    FakeMapped f;
+
+    set_up(&f);
+    fake_mapped_poke(&f, BITMAP + 16, "\6", 1);
+    refuse(&f, "the bitmap of RAM block 'b0' has bits beyond its 0x82 pages");
+    fake_mapped_poke(&f, BITMAP + 16, "\2\0\0\0\0\0\0\x80", 8);
+    refuse(&f, "has bits beyond its 0x82 pages");
+    fake_mapped_done(&f);
+}
+
+/* A block that is a multiple of 64 pages has no such bits. */
+static void test_whole_words_of_bitmap_are_fine(void)
+{
+    static const uint64_t npages[] = {64, 128};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Restore) r = NULL;
+    FakeMapped f;
+
+    fake_mapped_init(&f, 2, npages);
+    fake_mapped_fill(fake_mapped_block(&f, 0), 63, 1);
+    fake_mapped_fill(fake_mapped_block(&f, 1), 127, 1);
+    fake_mapped_save(&f);
+    r = restore_new(f.file);
+    fake_mapped_take(&f, &f.list, r, &error);
+    g_assert_no_error(error);
+    fake_mapped_done(&f);
+}
+
+static void test_block_twice_is_refused(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Restore) r = NULL;
+    FakeMapped f;
+
+    set_up(&f);
+    r = restore_new(f.file);
+    fake_mapped_take(&f, &f.list, r, &error);
+    g_assert_no_error(error);
+    g_assert_false(fake_mapped_take(&f, &f.list, r, &error));
+    g_assert_cmpstr(error->message, ==,
+                    "RAM block 'b0' is on the list twice");
+    fake_mapped_done(&f);
+}
+
+/* The file ends in the pages of the last block, and then behind them. */
+static void test_short_file_is_refused(void)
+{
+    FakeMapped f;
+    g_autoptr(Restore) r = NULL;
+    g_autoptr(GError) error = NULL;
+
+    set_up(&f);
+    g_assert_cmpint(ftruncate(channel_file_fd(f.file),
+                              (2 << 20) + (5 << 12) - 1), ==, 0);
+    refuse(&f, "pages of RAM block 'b1', 0x5000 bytes at 0x200000, are not "
+           "all in the file");
+    g_assert_cmpint(ftruncate(channel_file_fd(f.file), BITMAP + 4), ==, 0);
+    refuse(&f, "are not all in the file");
+    fake_mapped_done(&f);
+}
+
+/* A file that is cut after it was looked at. */
+static void test_read_failure_names_the_block(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Restore) r = NULL;
+    FakeMapped f, g;
+
+    set_up(&f);
+    fake_mapped_init(&g, 2, two_blocks);
+    r = restore_new(f.file);
+    fake_mapped_take(&f, &g.list, r, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(ftruncate(channel_file_fd(f.file), PAGES + (100 << 12)),
+                    ==, 0);
+    g_assert_false(restore_memory(r, &error));
+    g_assert_nonnull(strstr(error->message, "cannot read pages of RAM block "
+                            "'b"));
+    fake_mapped_done(&g);
+    fake_mapped_done(&f);
+}
+
+/* Whatever stands in headers and bitmaps, it is loaded or refused. */
+static void test_random_damage_is_harmless(void)
+{
+    unsigned loaded = 0;
+    FakeMapped f, g;
+
+    set_up(&f);
+    fake_mapped_init(&g, 2, two_blocks);
+    for (unsigned i = 0; i < 2000; i++) {
+        g_autoptr(Restore) r = restore_new(f.file);
+        g_autoptr(GError) error = NULL;
+        uint64_t at = g_test_rand_bit() ? HEADER : PAGES + (130 << 12) + 11;
+        g_autofree uint8_t *old = NULL;
+        uint8_t bad;
+
+        at += g_test_rand_int_range(0, 28 + 24);
+        old = fake_mapped_bytes(&f, at, 1);
+        bad = *old ^ 1 << g_test_rand_int_range(0, 8);
+        fake_mapped_poke(&f, at, &bad, 1);
+        if (fake_mapped_take(&f, &g.list, r, &error)) {
+            restore_memory(r, &error);
+            g_assert_no_error(error);
+            loaded++;
+        }
+        fake_mapped_poke(&f, at, old, 1);
+    }
+    g_assert_cmpuint(loaded, >, 100);  /* bits of pages are good either way */
+    g_assert_cmpuint(loaded, <, 1500);
+    fake_mapped_done(&g);
+    fake_mapped_done(&f);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(memory_kinds); i++) {
+        g_autofree char *path = g_strdup_printf("/restore/memory/%s",
+                                                memory_kinds[i].name);
+
+        g_test_add_data_func(path, &memory_kinds[i],
+                             test_memory_becomes_what_the_file_says);
+    }
+    g_test_add_func("/restore/read/large-blocks",
+                    test_large_blocks_are_read_whole);
+    g_test_add_func("/restore/refused/header", test_header_is_checked);
+    g_test_add_func("/restore/refused/bits-beyond", test_bitmap_is_checked);
+    g_test_add_func("/restore/bitmap/whole-words",
+                    test_whole_words_of_bitmap_are_fine);
+    g_test_add_func("/restore/refused/block-twice",
+                    test_block_twice_is_refused);
+    g_test_add_func("/restore/refused/short-file", test_short_file_is_refused);
+    g_test_add_func("/restore/refused/read-failure",
+                    test_read_failure_names_the_block);
+    g_test_add_func("/restore/refused/random-damage",
+                    test_random_damage_is_harmless);
+    return g_test_run();
+}
