@@ -14,6 +14,7 @@
 #include "migration/ram-frozen.h"
 #include "migration/ram.h"
 #include "migration/save-begin.h"
+#include "migration/save-end.h"
 #include "migration/savevm.h"
 #include "system/big-lock.h"
 #include "system/ram-freeze.h"
@@ -216,11 +217,8 @@ static bool save_pages(Migration *m, GError **error)
 /* What the target has still buffered fails here at the latest. */
 static bool save_rest(Migration *m, GError **error)
 {
-    bool ok = savevm_put_devices(m->savevm, m->out, error) &&
-              savevm_put_end(m->savevm, m->out, error);
-
-    migration_stat_set(&m->stats.transferred_bytes, stream_bytes(m->out));
-    return ok && channel_close(m->channel, error);
+    return savevm_put_devices(m->savevm, m->out, error) &&
+           save_put_end(m, error) && channel_close(m->channel, error);
 }
 
 /* If the freeze has failed, that is why the channel was shut down. */
