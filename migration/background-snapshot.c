@@ -67,6 +67,41 @@ static void publish(Migration *m, RamFreeze *freeze)
     big_unlock();
 }
 
+/* ---- what the saver says --------------------------------------------- */
+
+typedef struct Warning {
+    Migration *m;
+    char *words;
+} Warning;
+
+static gboolean warn_now(gpointer opaque)
+{
+    Warning *warning = opaque;
+
+    if (warning->m->observer.warning) {
+        warning->m->observer.warning(warning->m->observer_opaque,
+                                     warning->words);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static void warning_free(gpointer opaque)
+{
+    g_free(((Warning *)opaque)->words);
+    g_free(opaque);
+}
+
+/* By the main loop: the saver must not wait, not even for a full pipe behind
+ * the standard error. */
+static void warn_later(void *opaque, const char *words)
+{
+    Warning *warning = g_new0(Warning, 1);
+
+    warning->m = opaque;
+    warning->words = g_strdup(words);
+    g_idle_add_full(G_PRIORITY_DEFAULT, warn_now, warning, warning_free);
+}
+
 /* The channel may be what holds this thread up. */
 static void freeze_failed(void *opaque)
 {
@@ -76,6 +111,7 @@ static void freeze_failed(void *opaque)
 static bool arm(Migration *m, GError **error)
 {
     RamFreezeConfig config = {
+        .report = warn_later,
         .failed = freeze_failed,
         .opaque = m,
         .blocks = ram_save_blocks(m->ram),

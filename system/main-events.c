@@ -85,6 +85,11 @@ static void migration_snapshot_ended(void *opaque, MigrationStatus end,
                                    total_ns / NS_PER_MS, bytes, info);
 }
 
+static void migration_warning(void *opaque, const char *words)
+{
+    process_report(words);
+}
+
 static void migration_fatal(void *opaque, const GError *error)
 {
     App *app = opaque;
@@ -98,6 +103,7 @@ static void migration_fatal(void *opaque, const GError *error)
 const MigrationObserver machine_migration_observer = {
     .status = migration_status,
     .pass = migration_pass,
+    .warning = migration_warning,
     .snapshot_ended = migration_snapshot_ended,
     .incoming_fatal = migration_fatal,
 };

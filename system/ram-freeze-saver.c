@@ -356,7 +356,7 @@ static void watch_waiters(RamFreeze *f)
                             f->pool.pages << TM_PAGE_BITS >> 10);
     text = warn_limit_text(&f->warn, now_ns, words);
     if (text) {
-        f->config.report(text);
+        f->config.report(f->config.opaque, text);
     }
 }
 

@@ -21,6 +21,8 @@ typedef struct Migration Migration;
 typedef struct MigrationObserver {
     void (*status)(void *opaque, MigrationStatus status);
     void (*pass)(void *opaque, uint64_t pass);
+    /** Something goes badly; @words for the administrator. */
+    void (*warning)(void *opaque, const char *words);
     /** A background snapshot has ended, after its status was told.
      *  @error: NULL unless it failed; @info: NULL if no memory was protected;
      *  both are the caller's. */

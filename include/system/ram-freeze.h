@@ -45,12 +45,12 @@ typedef struct RamFreezeConfig {
                                  room in the pool */
     /* A warning about a writer that has waited for longer than a second. In
      * the saver's thread, which must not wait; NULL: nobody wants to know. */
-    void (*report)(const char *words);
+    void (*report)(void *opaque, const char *words);
     /* The freeze has given up by itself; take tells why. Whoever writes copies
      * somewhere may have to be woken. In the saver's thread, which must not
      * wait; NULL: nobody. */
     void (*failed)(void *opaque);
-    void *opaque;             /* for it */
+    void *opaque;             /* for both */
     const UffdKernel *kernel; /* NULL: the real one */
 } RamFreezeConfig;
 

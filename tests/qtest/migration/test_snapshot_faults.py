@@ -185,6 +185,8 @@ def stalled_watchdog():
                    ['oldest-wait-ns'] > 50000000, what='an old write')
         if 'oldest waiting write' not in s.vm.hmp('info migrate'):
             raise AssertionError(s.vm.hmp('info migrate'))
+        wait_until(lambda: 'waits for' in s.vm.stderr_text(),
+                   what='a warning')
         s.vm.cmd('migrate_cancel')
         ends(s.vm, 'cancelled')
 
