@@ -33,19 +33,23 @@ Channel *channel_fd_new(int fd, GError **error)
 }
 
 /* A descriptor for @path, or -errno. */
-static int open_path(const char *path, int flags, FdSets *fdsets)
+static int open_path(const char *path, int flags, FdSets *fdsets,
+                     bool *ret_created)
 {
     int64_t set_id;
     int fd;
 
+    *ret_created = false;
     if (fdsets_path_id(path, &set_id)) {
         return fdsets ? fdsets_open(fdsets, set_id, flags) : -ENOENT;
     }
-    if ((flags & O_ACCMODE) != O_RDONLY) {
-        flags |= O_CREAT;
-    }
     /* O_NONBLOCK: opening a FIFO must not wait for its other end. */
-    fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0660);
+    flags |= O_CLOEXEC | O_NONBLOCK;
+    fd = open(path, flags);
+    if (fd < 0 && errno == ENOENT && (flags & O_ACCMODE) != O_RDONLY) {
+        fd = open(path, flags | O_CREAT, 0660);
+        *ret_created = fd >= 0; /* if somebody else was faster, so be it */
+    }
     return fd < 0 ? -errno : fd;
 }
 
@@ -71,7 +75,8 @@ Channel *channel_file_open(const char *path, uint64_t offset, int flags,
 {
     bool writes = (flags & O_ACCMODE) != O_RDONLY;
     g_autofree char *name = g_strdup_printf("file:%s", path);
-    int fd = open_path(path, flags, fdsets);
+    bool created;
+    int fd = open_path(path, flags, fdsets, &created);
     Channel *c;
     struct stat st;
     int ret;
@@ -89,10 +94,13 @@ Channel *channel_file_open(const char *path, uint64_t offset, int flags,
         return NULL;
     }
     c = channel_fd_new(fd, error);
-    if (c) {
-        channel_set_name(c, name);
-    } else {
+    if (!c) {
         close(fd);
+        return NULL;
+    }
+    channel_set_name(c, name);
+    if (created && channel_file_fd(c) >= 0) {
+        channel_file_set_new(c, path);
     }
     return c;
 }

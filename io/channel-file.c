@@ -17,6 +17,13 @@
 
 #include "io/fd-channel.h"
 #include "io/channel-kinds.h"
+#include "util/error.h"
+
+typedef struct FileChannel {
+    FdChannel fdc;
+    char *new_path; /* of a file that was made by opening it; its entry in
+                       the directory is not on the disk yet */
+} FileChannel;
 
 /* Turns the result of a system call into a hook's; retries are asked for. */
 static bool is_final(Channel *c, ssize_t *n, const char *verb, GError **error)
@@ -74,30 +81,78 @@ static ssize_t file_preadv(Channel *c, const struct iovec *iov, unsigned niov,
     return n;
 }
 
+static bool file_close(Channel *c, GError **error)
+{
+    g_free(((FileChannel *)c)->new_path);
+    return fd_channel_close(c, error);
+}
+
 static const ChannelOps file_ops = {
     .writev = file_writev,
     .readv = file_readv,
     .pwritev = file_pwritev,
     .preadv = file_preadv,
     .shutdown = fd_channel_shutdown,
-    .close = fd_channel_close,
+    .close = file_close,
 };
 
 Channel *channel_file_new(int fd, int64_t offset)
 {
-    FdChannel *f = g_new0(FdChannel, 1);
+    FileChannel *f = g_new0(FileChannel, 1);
 
     if (offset >= 0) {
         lseek(fd, offset, SEEK_SET);
     }
-    fd_channel_init(f, &file_ops, CHANNEL_CAP_SEEK, fd, fd,
+    fd_channel_init(&f->fdc, &file_ops, CHANNEL_CAP_SEEK, fd, fd,
                     g_strdup_printf("fd:%d", fd));
-    return &f->base;
+    return &f->fdc.base;
+}
+
+void channel_file_set_new(Channel *c, const char *path)
+{
+    ((FileChannel *)c)->new_path = g_strdup(path);
 }
 
 int channel_file_fd(const Channel *c)
 {
     return c->ops == &file_ops ? ((const FdChannel *)c)->write_fd : -1;
+}
+
+/* The name of a new file is in its directory, which is synced by itself. */
+static bool sync_directory(FileChannel *f, GError **error)
+{
+    g_autofree char *name = g_path_get_dirname(f->new_path);
+    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd < 0 || fsync(fd) < 0 ? errno : 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (err) {
+        tm_error_set_errno(error, err, "cannot sync directory '%s'", name);
+        return false;
+    }
+    g_clear_pointer(&f->new_path, g_free);
+    return true;
+}
+
+bool channel_file_sync(Channel *c, GError **error)
+{
+    FileChannel *f = (FileChannel *)c;
+    int fd = channel_file_fd(c);
+    int r;
+
+    if (fd < 0) {
+        return true;
+    }
+    do {
+        r = fsync(fd);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0) {
+        channel_set_errno(c, "sync", errno, error);
+        return false;
+    }
+    return !f->new_path || sync_directory(f, error);
 }
 
 bool channel_file_size(Channel *c, uint64_t *ret_bytes, GError **error)

@@ -67,6 +67,10 @@ bool fd_channel_close_fds(FdChannel *f, GError **error);
 /** fd_channel_close() - the hook: close all three */
 bool fd_channel_close(Channel *c, GError **error);
 
+/** channel_file_set_new() - @c, of channel_file_new(), is on a file that was
+ *  just made under this name: channel_file_sync() has to see to that, too */
+void channel_file_set_new(Channel *c, const char *path);
+
 /** fd_set_nonblocking() - set O_NONBLOCK; errors are left to later calls */
 void fd_set_nonblocking(int fd);
 

@@ -8,6 +8,7 @@
 #include "migration/migration-internal.h"
 #include "migration/ram.h"
 #include "migration/return-path.h"
+#include "migration/save-end.h"
 #include "migration/savevm.h"
 #include "migration/transport.h"
 #include "system/big-lock.h"
@@ -48,12 +49,16 @@ bool save_begin(Migration *m, GError **error)
     }
     ram = ram_save_section(m->ram);
     m->savevm = savevm_new(m->vm, &m->options, &ram, 1);
+    if (save_is_sealed(m)) {
+        savevm_withhold_header(m->savevm);
+    }
     return true;
 }
 
 bool save_put_head(Migration *m, GError **error)
 {
-    if (!savevm_put_header(m->savevm, m->out, error)) {
+    if (!savevm_put_header(m->savevm, m->out, error) ||
+        !save_unseal(m, error)) {
         return false;
     }
     if (has_cap(m, MIGRATION_CAPABILITY_RETURN_PATH)) {

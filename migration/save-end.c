@@ -4,9 +4,56 @@
  */
 #include "migration/save-end.h"
 
+#include "io/channel-kinds.h"
 #include "migration/mapped-save.h"
 #include "migration/migration-internal.h"
 #include "migration/savevm.h"
+#include "migration/transport.h"
+#include "trace/migration.h"
+
+/* ---- the seal -------------------------------------------------------- */
+
+bool save_is_sealed(const Migration *m)
+{
+    return transport_is_storage(m->address) && channel_file_fd(m->channel) >= 0;
+}
+
+bool save_unseal(Migration *m, GError **error)
+{
+    if (!save_is_sealed(m)) {
+        return true;
+    }
+    stream_flush(m->out);
+    return stream_check(m->out, error) && channel_file_sync(m->channel, error);
+}
+
+static bool write_head(Migration *m, const uint8_t *head, GError **error)
+{
+    struct iovec iov = { (void *)head, WIRE_FILE_HEADER_BYTES };
+
+    return channel_pwritev_full(m->channel, &iov, 1,
+                                transport_place(m->address), error);
+}
+
+static bool seal(Migration *m, GError **error)
+{
+    static const uint8_t blank[WIRE_FILE_HEADER_BYTES];
+    int64_t start_ns = clock_now_ns(m->clock);
+    uint8_t head[WIRE_FILE_HEADER_BYTES];
+    bool ok = channel_file_sync(m->channel, error);
+
+    wire_file_header(head);
+    if (ok && !(write_head(m, head, error) &&
+                channel_file_sync(m->channel, error))) {
+        write_head(m, blank, NULL); /* nobody is told that it is whole */
+        ok = false;
+    }
+    trace_save_seal(channel_name(m->channel), ok,
+                    clock_now_ns(m->clock) - start_ns);
+    return ok;
+}
+
+/* ---- the end --------------------------------------------------------- */
 
 static bool put_all(Migration *m, GError **error)
 {
@@ -24,5 +71,5 @@ bool save_put_end(Migration *m, GError **error)
     bool ok = put_all(m, error);
 
     migration_stat_set(&m->stats.transferred_bytes, stream_bytes(m->out));
-    return ok;
+    return ok && (!save_is_sealed(m) || seal(m, error));
 }

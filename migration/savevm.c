@@ -29,6 +29,7 @@ struct SaveVm {
     unsigned n_devices;      /* sections of devices that were put so far */
     JsonBuilder *json;       /* the description, open for the next device */
     Stream *devices;         /* memory; NULL until collected */
+    bool withheld;           /* magic and version come later */
 };
 
 /*
@@ -74,9 +75,18 @@ void savevm_free(SaveVm *sv)
 
 /* ---- head ------------------------------------------------------------ */
 
+void savevm_withhold_header(SaveVm *sv)
+{
+    sv->withheld = true;
+}
+
 bool savevm_put_header(SaveVm *sv, Stream *s, GError **error)
 {
-    wire_put_file_header(s);
+    if (sv->withheld) {
+        wire_put_file_blank(s);
+    } else {
+        wire_put_file_header(s);
+    }
     if (sv->props.send_configuration) {
         json_builder_set_member_name(sv->json, "configuration");
         json_builder_begin_object(sv->json);

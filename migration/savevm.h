@@ -77,6 +77,10 @@ SaveVm *savevm_new(Vm *vm, const MigrationOptions *options,
 void savevm_free(SaveVm *sv);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SaveVm, savevm_free)
 
+/** savevm_withhold_header() - magic and version are put by whoever knows that
+ *  everything else has arrived; zeros until then. Before any put. */
+void savevm_withhold_header(SaveVm *sv);
+
 /** savevm_put_header() - magic, version, configuration section. */
 bool savevm_put_header(SaveVm *sv, Stream *s, GError **error);
 

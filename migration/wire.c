@@ -100,6 +100,17 @@ void wire_put_file_header(Stream *s)
     stream_put_be32(s, WIRE_FILE_VERSION);
 }
 
+void wire_put_file_blank(Stream *s)
+{
+    stream_put_be64(s, 0);
+}
+
+void wire_file_header(uint8_t ret[WIRE_FILE_HEADER_BYTES])
+{
+    store_be32(ret, WIRE_FILE_MAGIC);
+    store_be32(ret + 4, WIRE_FILE_VERSION);
+}
+
 bool wire_get_file_header(Stream *s, GError **error)
 {
     uint32_t magic = stream_get_be32(s);
@@ -107,6 +118,10 @@ bool wire_get_file_header(Stream *s, GError **error)
 
     if (!stream_check(s, error)) {
         return false;
+    }
+    if (magic == 0) {
+        return wire_fail(s, error, "it begins with zeros: a file that was "
+                         "never finished");
     }
     if (magic != WIRE_FILE_MAGIC) {
         return wire_fail(s, error, "not a migration stream: it begins with "

@@ -130,9 +130,17 @@ static inline uint64_t wire_ram_word(uint64_t offset, unsigned flags)
 bool wire_ram_word_parse(uint64_t word, WireRamWord *ret_word,
                          GError **error);
 
+/* Magic and version. */
+#define WIRE_FILE_HEADER_BYTES 8
+
 /** wire_put_file_header(), wire_get_file_header() - magic and version.
- *  Errors: not a migration stream; a version other than 3. */
+ *  Errors: not a migration stream, or a file that was not finished; a version
+ *  other than 3. */
 void wire_put_file_header(Stream *s);
+/** wire_put_file_blank() - as many zeros: what is put is not whole yet.
+ *  wire_file_header() - what is to stand there when it is. */
+void wire_put_file_blank(Stream *s);
+void wire_file_header(uint8_t ret[WIRE_FILE_HEADER_BYTES]);
 bool wire_get_file_header(Stream *s, GError **error);
 
 /** wire_put_configuration(), wire_get_configuration() - type byte and name;

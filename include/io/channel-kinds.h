@@ -71,6 +71,16 @@ int channel_file_fd(const Channel *c);
 bool channel_file_size(Channel *c, uint64_t *ret_bytes, GError **error);
 
 /**
+ * channel_file_sync() - have all that was written on the medium
+ * Of a file that was made by opening it, its name, too. A channel on something
+ * that keeps nothing has nothing to do.
+ * Context: any thread; blocks as long as the medium takes, and no shutdown
+ *          ends that.
+ * Errors:  what could not be written, now or earlier.
+ */
+bool channel_file_sync(Channel *c, GError **error);
+
+/**
  * channel_file_punch() - give back the room of @n bytes at @offset, which read
  *                        as zeros then
  * Context: any thread, beside others' transfers elsewhere in the file.

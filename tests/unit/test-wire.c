@@ -37,10 +37,20 @@ static void test_file_header(void)
     g_autoptr(Stream) magic = stream_new_memory_input(BYTES("QEWM\0\0\0\3"));
     g_autoptr(Stream) version = stream_new_memory_input(BYTES("QEVM\0\0\0\2"));
     g_autoptr(Stream) cut = stream_new_memory_input(BYTES("QEVM\0\0"));
+    g_autoptr(Stream) blank = stream_new_memory_output();
+    g_autoptr(Stream) zeros = stream_new_memory_input(BYTES("\0\0\0\0\0\0\0"
+                                                            "\0"));
+    uint8_t head[WIRE_FILE_HEADER_BYTES];
     g_autoptr(GError) error = NULL;
 
     wire_put_file_header(out);
     expect(out, BYTES("QEVM\0\0\0\3"));
+    wire_file_header(head);
+    g_assert_cmpmem(head, sizeof(head), "QEVM\0\0\0\3", 8);
+    wire_put_file_blank(blank);
+    expect(blank, BYTES("\0\0\0\0\0\0\0\0"));
+    g_assert_false(wire_get_file_header(zeros, &error));
+    expect_words(&error, "a file that was never finished");
     g_assert_true(wire_get_file_header(good, &error));
     g_assert_no_error(error);
     g_assert_false(wire_get_file_header(magic, &error));

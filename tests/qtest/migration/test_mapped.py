@@ -5,6 +5,8 @@
 import os
 import pty
 import resource
+import signal
+import subprocess
 import sys
 
 import common
@@ -128,6 +130,29 @@ def twice():
         p.prove()
 
 
+@suite.test('saved/block-device')
+def block_device():
+    """It has no holes, and held something else before."""
+    with pair(suite) as p:
+        path = os.path.join(p.src.dir, 'disk')
+        with open(path, 'wb') as f:
+            f.write(b'QEVM\0\0\0\3' * (6 << 20))
+        try:
+            made = subprocess.run(['losetup', '--show', '-f', path], text=True,
+                                  capture_output=True)
+        except FileNotFoundError as e:
+            raise common.Skip('no losetup') from e
+        if made.returncode:
+            raise common.Skip(made.stderr.strip())
+        device = made.stdout.strip()
+        try:
+            save(p, 'file:' + device)
+            load(p, 'file:' + device)
+            p.prove()
+        finally:
+            subprocess.run(['losetup', '-d', device], check=True)
+
+
 # ---- refused -----------------------------------------------------------------
 
 @suite.test('refused/no-file')
@@ -217,6 +242,46 @@ def no_room():
         p.prove()
 
 
+def refused_file(p, path, words):
+    """A destination that is made for it does not take the file."""
+    p.new_destination('defer')
+    p.dst.cmd('migrate-incoming', {'exit-on-error': False}, uri='file:' + path)
+    info = p.dst.wait_migrate('failed', never=('completed',))
+    if words not in info['error-desc']:
+        raise AssertionError(info)
+    if p.dst.cmd('query-status')['status'] != 'inmigrate':
+        raise AssertionError(p.dst.cmd('query-status'))
+
+
+def unfinished(mapped, how):
+    """Ended in the middle: the file is known to be no copy."""
+    with pair(suite, incoming=None) as p:
+        path = os.path.join(p.src.dir, 'file')
+        p.src.wait_serial(b'B')
+        p.src.capability('mapped-ram', mapped)
+        p.slow()
+        p.src.cmd('migrate', uri='file:' + path)
+        common.wait_until(lambda: os.path.exists(path) and
+                          os.stat(path).st_blocks > 64, what='some pages')
+        if how == 'cancelled':
+            p.src.cmd('migrate_cancel')
+            p.src.wait_migrate('cancelled', never=('completed', 'failed'))
+            common.goes_on(p.src)
+        else:
+            p.src.proc.send_signal(signal.SIGKILL)
+            p.src.wait()
+        with open(path, 'rb') as f:
+            if f.read(8) != bytes(8):
+                raise AssertionError('the file looks whole')
+        refused_file(p, path, 'a file that was never finished')
+
+
+for kind in (False, True):
+    for way in ('cancelled', 'killed'):
+        suite.add('fails/%s/%s' % ('mapped' if kind else 'plain', way),
+                  unfinished, kind, way)
+
+
 @suite.test('fails/cut')
 def cut():
     """A file that lacks its end, a page of it, or a bit of its bitmap."""
@@ -228,14 +293,7 @@ def cut():
         for size in (saved.end + 100,
                      saved.pages + (last << 12), saved.pages, saved.bitmap):
             os.truncate(path, size)
-            p.new_destination('defer')
-            p.dst.cmd('migrate-incoming', {'exit-on-error': False},
-                      uri='file:' + path)
-            info = p.dst.wait_migrate('failed', never=('completed',))
-            if 'byte ' not in info['error-desc']:
-                raise AssertionError(info)
-            if p.dst.cmd('query-status')['status'] != 'inmigrate':
-                raise AssertionError(p.dst.cmd('query-status'))
+            refused_file(p, path, 'byte ')
 
 
 sys.exit(suite.main())
