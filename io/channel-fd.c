@@ -99,8 +99,48 @@ Channel *channel_file_open(const char *path, uint64_t offset, int flags,
         return NULL;
     }
     channel_set_name(c, name);
-    if (created && channel_file_fd(c) >= 0) {
-        channel_file_set_new(c, path);
+    if (channel_file_fd(c) >= 0) {
+        channel_file_set_path(c, path, created);
     }
     return c;
+}
+
+/* @path may lead to another file by now. */
+static bool is_same_file(int a, int b)
+{
+    struct stat x, y;
+
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+        x.st_ino == y.st_ino;
+}
+
+Channel *channel_file_open_direct(Channel *c, bool writes, FdSets *fdsets,
+                                  GError **error)
+{
+    const char *path = channel_file_path(c);
+    int flags = (writes ? O_WRONLY : O_RDONLY) | O_DIRECT;
+    bool created = false;
+    Channel *direct;
+    int fd;
+
+    if (!path) {
+        tm_error_set(error, "channel '%s' was not opened by a name",
+                     channel_name(c));
+        return NULL;
+    }
+    fd = open_path(path, flags, fdsets, &created);
+    if (fd >= 0 && !is_same_file(fd, channel_file_fd(c))) {
+        close(fd);
+        fd = -ESTALE;
+    }
+    if (fd < 0) {
+        tm_error_set_errno(error, fd, "cannot open '%s' for direct I/O%s",
+                           path, fd == -EINVAL ? ", which its file system does "
+                           "not have" : "");
+        return NULL;
+    }
+    direct = channel_file_new(fd, -1);
+    g_free(direct->name);
+    direct->name = g_strdup_printf("%s (direct)", channel_name(c));
+    return direct;
 }

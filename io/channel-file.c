@@ -21,8 +21,9 @@
 
 typedef struct FileChannel {
     FdChannel fdc;
-    char *new_path; /* of a file that was made by opening it; its entry in
-                       the directory is not on the disk yet */
+    char *path;     /* that it was opened by, or NULL */
+    bool is_new;    /* it was made by that; its entry in the directory is not
+                       on the disk yet */
 } FileChannel;
 
 /* Turns the result of a system call into a hook's; retries are asked for. */
@@ -83,7 +84,7 @@ static ssize_t file_preadv(Channel *c, const struct iovec *iov, unsigned niov,
 
 static bool file_close(Channel *c, GError **error)
 {
-    g_free(((FileChannel *)c)->new_path);
+    g_free(((FileChannel *)c)->path);
     return fd_channel_close(c, error);
 }
 
@@ -108,9 +109,15 @@ Channel *channel_file_new(int fd, int64_t offset)
     return &f->fdc.base;
 }
 
-void channel_file_set_new(Channel *c, const char *path)
+void channel_file_set_path(Channel *c, const char *path, bool is_new)
 {
-    ((FileChannel *)c)->new_path = g_strdup(path);
+    ((FileChannel *)c)->path = g_strdup(path);
+    ((FileChannel *)c)->is_new = is_new;
+}
+
+const char *channel_file_path(const Channel *c)
+{
+    return channel_file_fd(c) >= 0 ? ((const FileChannel *)c)->path : NULL;
 }
 
 int channel_file_fd(const Channel *c)
@@ -121,7 +128,7 @@ int channel_file_fd(const Channel *c)
 /* The name of a new file is in its directory, which is synced by itself. */
 static bool sync_directory(FileChannel *f, GError **error)
 {
-    g_autofree char *name = g_path_get_dirname(f->new_path);
+    g_autofree char *name = g_path_get_dirname(f->path);
     int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int err = fd < 0 || fsync(fd) < 0 ? errno : 0;
 
@@ -132,7 +139,7 @@ static bool sync_directory(FileChannel *f, GError **error)
         tm_error_set_errno(error, err, "cannot sync directory '%s'", name);
         return false;
     }
-    g_clear_pointer(&f->new_path, g_free);
+    f->is_new = false;
     return true;
 }
 
@@ -152,7 +159,7 @@ bool channel_file_sync(Channel *c, GError **error)
         channel_set_errno(c, "sync", errno, error);
         return false;
     }
-    return !f->new_path || sync_directory(f, error);
+    return !f->is_new || sync_directory(f, error);
 }
 
 bool channel_file_size(Channel *c, uint64_t *ret_bytes, GError **error)

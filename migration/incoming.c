@@ -157,8 +157,14 @@ static gpointer incoming_thread(gpointer opaque)
  * in the stream. */
 static void prepare_restore(MigrationIncoming *in)
 {
+    const MigrationOptions *options = &in->m->options;
+    RestoreConfig config = {
+        .direct_io = migration_options_param(options, MIG_PARAM_DIRECT_IO),
+        .fdsets = in->m->channel_env.fdsets,
+    };
+
     if (in->is_file && channel_file_fd(in->channel) >= 0) {
-        in->restore = restore_new(in->channel);
+        in->restore = restore_new(in->channel, &config);
         loadvm_adopt(in->load, MIGRATION_CAPABILITY_MAPPED_RAM);
         ram_load_set_restore(in->ram, in->restore, loadvm_caps(in->load));
     }

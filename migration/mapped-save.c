@@ -14,6 +14,7 @@
 #include "trace/migration.h"
 #include "util/bitmap.h"
 #include "util/error.h"
+#include "util/iov.h"
 
 /* 1 MiB at once: more does not make a disk faster. */
 #define RUN_PAGES 256
@@ -26,6 +27,8 @@ typedef struct MappedBlock {
 
 struct MappedSave {
     Channel *file;
+    Channel *direct;         /* for pages; or NULL */
+    uint8_t *bounce;         /* a run, aligned; if there is @direct */
     Stream *s;
     GArray *blocks;          /* of MappedBlock */
     bool can_punch;          /* until the file system says no */
@@ -49,11 +52,15 @@ static void block_clear(gpointer opaque)
     g_free(((MappedBlock *)opaque)->bitmap);
 }
 
-MappedSave *mapped_save_new(Channel *file, Stream *s)
+MappedSave *mapped_save_new(Channel *file, Channel *direct, Stream *s)
 {
     MappedSave *ms = g_new0(MappedSave, 1);
 
     ms->file = channel_ref(file);
+    if (direct) {
+        ms->direct = channel_ref(direct);
+        ms->bounce = g_aligned_alloc(RUN_PAGES, TM_PAGE_BYTES, TM_PAGE_BYTES);
+    }
     ms->s = s;
     ms->blocks = g_array_new(FALSE, FALSE, sizeof(MappedBlock));
     g_array_set_clear_func(ms->blocks, block_clear);
@@ -69,6 +76,8 @@ void mapped_save_free(MappedSave *ms)
     }
     stream_set_flush_hook(ms->s, NULL, NULL);
     g_array_unref(ms->blocks);
+    g_aligned_free(ms->bounce);
+    channel_unref(ms->direct);
     channel_unref(ms->file);
     g_free(ms);
 }
@@ -89,16 +98,43 @@ bool mapped_save_put_header(MappedSave *ms, const RAMBlock *block,
 
 /* ---- runs ------------------------------------------------------------ */
 
-static void write_at(MappedSave *ms, const struct iovec *iov, unsigned n_iov,
-                     uint64_t place)
+static void write_at(MappedSave *ms, Channel *to, const struct iovec *iov,
+                     unsigned n_iov, uint64_t place)
 {
     GError *error = NULL;
 
     if (stream_error(ms->s)) {
         return;
     }
-    if (!channel_pwritev_full(ms->file, iov, n_iov, place, &error)) {
+    if (!channel_pwritev_full(to, iov, n_iov, place, &error)) {
         stream_set_error(ms->s, error);
+    }
+}
+
+/* Guest memory always is; copies of it are as they were made. */
+static bool is_aligned(const MappedSave *ms)
+{
+    for (unsigned i = 0; i < ms->n_iov; i++) {
+        if ((uintptr_t)ms->iov[i].iov_base % TM_PAGE_BYTES) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Who cancels shuts down the stream's channel, and does not know the other. */
+static void write_direct(MappedSave *ms, uint64_t bytes, uint64_t place)
+{
+    struct iovec all = { ms->bounce, bytes };
+
+    if (channel_is_shut(ms->file)) {
+        channel_shutdown(ms->direct);
+    }
+    if (is_aligned(ms)) {
+        write_at(ms, ms->direct, ms->iov, ms->n_iov, place);
+    } else {
+        iov_to_buf(ms->iov, ms->n_iov, 0, ms->bounce, bytes);
+        write_at(ms, ms->direct, &all, 1, place);
     }
 }
 
@@ -116,8 +152,10 @@ static void close_run(MappedSave *ms)
         return;
     }
     place = ms->of->places.pages + (ms->first << TM_PAGE_BITS);
-    if (ms->n_iov) {
-        write_at(ms, ms->iov, ms->n_iov, place);
+    if (ms->n_iov && ms->direct) {
+        write_direct(ms, bytes, place);
+    } else if (ms->n_iov) {
+        write_at(ms, ms->file, ms->iov, ms->n_iov, place);
     } else {
         punch_at(ms, place, bytes);
     }
@@ -196,7 +234,7 @@ void mapped_save_finish(MappedSave *ms)
         const MappedBlock *one = &g_array_index(ms->blocks, MappedBlock, i);
         struct iovec iov = { one->bitmap, bitmap_bytes(one->block->npages) };
 
-        write_at(ms, &iov, 1, one->places.bitmap);
+        write_at(ms, ms->file, &iov, 1, one->places.bitmap);
         stream_add_bytes(ms->s, iov.iov_len);
     }
 }

@@ -23,9 +23,10 @@
 
 typedef struct MappedSave MappedSave;
 
-/** mapped_save_new() - pages go to @file, which is that of stream @s; a
- *  reference is taken. From now on each flush of @s writes pages too. */
-MappedSave *mapped_save_new(Channel *file, Stream *s);
+/** mapped_save_new() - pages go to @file, which is that of stream @s
+ *  @direct: the same file past the page cache, for pages; or NULL
+ *  References are taken. From now on each flush of @s writes pages too. */
+MappedSave *mapped_save_new(Channel *file, Channel *direct, Stream *s);
 
 /** mapped_save_free() - what was not flushed is dropped; NULL is fine.
  *  Context: before the stream is freed. */

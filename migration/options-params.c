@@ -124,7 +124,8 @@ static const ParamRow param_rows[MIG_PARAM__MAX] = {
     [MIG_PARAM_MODE] =
         ENUM("mode", MIG_MODE_NORMAL, &qapi_type_MigMode,
              "checkpoint and restart"),
-    [MIG_PARAM_DIRECT_IO] = BOOL("direct-io", "writing past the page cache"),
+    /* With mapped-ram: pages pass by the host's page cache. */
+    [MIG_PARAM_DIRECT_IO] = BOOL("direct-io", NULL),
     /* With background-snapshot: memory for copies of pages that are not
      * written yet. What a guest that writes 500 MB/s writes in a tenth of a
      * second; beyond it, its writes wait for the file. */

@@ -163,7 +163,10 @@ static bool load_list(RamLoad *rl, Stream *s, uint64_t total, GError **error)
         return false;
     }
     rl->listed = true;
-    return !is_mapped(rl) || restore_memory(rl->restore, error);
+    if (is_mapped(rl)) {
+        return restore_memory(rl->restore, error);
+    }
+    return !rl->restore || restore_check_unused(rl->restore, error);
 }
 
 static bool load_page(RamLoad *rl, Stream *s, const WireRamWord *word,

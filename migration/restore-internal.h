@@ -15,6 +15,7 @@ typedef struct RestoreBlock {
 } RestoreBlock;
 
 struct Restore {
+    RestoreConfig config;
     Channel *file;
     GArray *blocks;       /* of RestoreBlock, in the file's order */
     uint64_t file_bytes;  /* its length */

@@ -7,6 +7,7 @@
  */
 #include "migration/restore-internal.h"
 
+#include "io/channel-kinds.h"
 #include "system/guest-access.h"
 #include "util/bitmap.h"
 #include "util/error.h"
@@ -17,6 +18,7 @@
 
 typedef struct Reader {
     Restore *r;
+    Channel *from;
     GMutex lock;           /* guards the rest */
     unsigned index;        /* of the block that is under way ... */
     uint64_t page;         /* ... and the next page of it */
@@ -77,7 +79,10 @@ static gpointer read_pieces(gpointer opaque)
         };
         GError *error = NULL;
 
-        if (!channel_preadv_full(reader->r->file, &iov, 1,
+        if (channel_is_shut(reader->r->file)) {
+            channel_shutdown(reader->from); /* it may be another one */
+        }
+        if (!channel_preadv_full(reader->from, &iov, 1,
                                  piece.rb->places.pages +
                                      (piece.first << TM_PAGE_BITS), &error)) {
             note_error(reader, &piece, error);
@@ -113,10 +118,28 @@ static void run_threads(Reader *reader)
     }
 }
 
+static Channel *open_source(Restore *r, GError **error)
+{
+    Channel *direct;
+
+    if (!r->config.direct_io) {
+        return channel_ref(r->file);
+    }
+    direct = channel_file_open_direct(r->file, false, r->config.fdsets, error);
+    if (!direct) {
+        g_prefix_error(error, "parameter 'direct-io': ");
+    }
+    return direct;
+}
+
 bool restore_read_blocks(Restore *r, GError **error)
 {
-    Reader reader = { .r = r };
+    g_autoptr(Channel) from = open_source(r, error);
+    Reader reader = { .r = r, .from = from };
 
+    if (!from) {
+        return false;
+    }
     for (unsigned i = 0; i < r->blocks->len; i++) {
         clear_block(restore_block(r, i));
     }

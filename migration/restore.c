@@ -16,10 +16,11 @@ static void block_clear(gpointer opaque)
     g_free(((RestoreBlock *)opaque)->bitmap);
 }
 
-Restore *restore_new(Channel *file)
+Restore *restore_new(Channel *file, const RestoreConfig *config)
 {
     Restore *r = g_new0(Restore, 1);
 
+    r->config = *config;
     r->file = channel_ref(file);
     r->blocks = g_array_new(FALSE, FALSE, sizeof(RestoreBlock));
     g_array_set_clear_func(r->blocks, block_clear);
@@ -104,6 +105,16 @@ bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error)
 bool restore_memory(Restore *r, GError **error)
 {
     return restore_read_blocks(r, error);
+}
+
+bool restore_check_unused(const Restore *r, GError **error)
+{
+    if (r->config.direct_io) {
+        tm_error_set(error, "parameter 'direct-io' needs a stream with "
+                     "capability 'mapped-ram'");
+        return false;
+    }
+    return true;
 }
 
 /* ---- numbers --------------------------------------------------------- */

@@ -18,12 +18,18 @@
 #include "io/channel.h"
 #include "migration/stream.h"
 #include "system/ramblock.h"
+#include "util/fdset.h"
 
 typedef struct Restore Restore;
 
+typedef struct RestoreConfig {
+    bool direct_io;       /* read past the page cache */
+    FdSets *fdsets;       /* that the file was opened with; may be NULL */
+} RestoreConfig;
+
 /** restore_new() - from @file, which can seek; a reference is taken
- *  Context: big lock. */
-Restore *restore_new(Channel *file);
+ *  @config: copied. Context: big lock. */
+Restore *restore_new(Channel *file, const RestoreConfig *config);
 
 /** restore_free() - NULL is fine. */
 void restore_free(Restore *r);
@@ -41,9 +47,14 @@ bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error);
 /**
  * restore_memory() - all blocks are added: bring memory to what the file says
  * Context: the loading thread, the guest does not run.
- * Errors:  reading the file; memory is half loaded then and must not be used.
+ * Errors:  reading the file, or what is asked for cannot be done with it;
+ *          memory is half loaded then and must not be used.
  */
 bool restore_memory(Restore *r, GError **error);
+
+/** restore_check_unused() - the stream does not need us after all
+ *  Errors: something was asked for that only fixed places can do. */
+bool restore_check_unused(const Restore *r, GError **error);
 
 /** restore_zero_pages(), restore_normal_pages() - in all blocks together. */
 uint64_t restore_zero_pages(const Restore *r);

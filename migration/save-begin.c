@@ -4,6 +4,7 @@
  */
 #include "migration/save-begin.h"
 
+#include "io/channel-kinds.h"
 #include "migration/mapped-save.h"
 #include "migration/migration-internal.h"
 #include "migration/ram.h"
@@ -17,6 +18,27 @@
 static bool has_cap(const Migration *m, MigrationCapability cap)
 {
     return migration_options_cap(&m->options, cap);
+}
+
+/* Pages to fixed places in the stream's file. */
+static bool begin_mapped(Migration *m, GError **error)
+{
+    g_autoptr(Channel) direct = NULL;
+
+    if (!has_cap(m, MIGRATION_CAPABILITY_MAPPED_RAM)) {
+        return true;
+    }
+    if (migration_options_param(&m->options, MIG_PARAM_DIRECT_IO)) {
+        direct = channel_file_open_direct(m->channel, true,
+                                          m->channel_env.fdsets, error);
+        if (!direct) {
+            g_prefix_error(error, "parameter 'direct-io': ");
+            return false;
+        }
+    }
+    stream_seek(m->out, transport_place(m->address));
+    m->mapped = mapped_save_new(m->channel, direct, m->out);
+    return true;
 }
 
 bool save_begin(Migration *m, GError **error)
@@ -37,9 +59,8 @@ bool save_begin(Migration *m, GError **error)
     };
     LiveSection ram;
 
-    if (has_cap(m, MIGRATION_CAPABILITY_MAPPED_RAM)) {
-        stream_seek(m->out, transport_place(m->address));
-        m->mapped = mapped_save_new(m->channel, m->out);
+    if (!begin_mapped(m, error)) {
+        return false;
     }
     config.mapped = m->mapped;
     rate_limit_init(&m->limit, clock_now_ns(m->clock));

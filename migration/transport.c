@@ -18,18 +18,27 @@ uint64_t transport_place(const ChannelAddress *address)
     return address ? address->offset : 0;
 }
 
+/* What of @options can only be done with a file; or NULL. */
+static const char *needs_file(const MigrationOptions *options)
+{
+    if (migration_options_cap(options, MIGRATION_CAPABILITY_MAPPED_RAM)) {
+        return "capability 'mapped-ram'";
+    }
+    return migration_options_param(options, MIG_PARAM_DIRECT_IO) ?
+        "parameter 'direct-io'" : NULL;
+}
+
 bool transport_check_incoming(const ChannelAddress *address,
                               const MigrationOptions *options, GError **error)
 {
+    const char *who = needs_file(options);
     g_autofree char *uri = NULL;
 
-    if (!migration_options_cap(options, MIGRATION_CAPABILITY_MAPPED_RAM) ||
-        transport_is_storage(address)) {
+    if (!who || transport_is_storage(address)) {
         return true;
     }
     uri = channel_address_to_uri(address);
-    tm_error_set(error, "capability 'mapped-ram' needs a file, 'file:NAME'; "
-                 "'%s' is none", uri);
+    tm_error_set(error, "%s needs a file, 'file:NAME'; '%s' is none", who, uri);
     return false;
 }
 
@@ -46,20 +55,26 @@ bool transport_check(const ChannelAddress *address,
                      address->kind == CHANNEL_ADDRESS_FILE ? "file" : "exec");
         return false;
     }
+    if (migration_options_param(options, MIG_PARAM_DIRECT_IO) &&
+        !migration_options_cap(options, MIGRATION_CAPABILITY_MAPPED_RAM)) {
+        tm_error_set(error, "parameter 'direct-io' needs capability "
+                     "'mapped-ram'");
+        return false;
+    }
     return transport_check_incoming(address, options, error);
 }
 
 bool transport_check_channel(const Channel *channel,
                              const MigrationOptions *options, GError **error)
 {
-    if (migration_options_cap(options, MIGRATION_CAPABILITY_MAPPED_RAM) &&
-        !channel_has_cap(channel, CHANNEL_CAP_SEEK)) {
-        tm_error_set(error, "capability 'mapped-ram' needs a regular file or "
-                     "a block device; '%s' cannot be written at any place",
-                     channel_name(channel));
-        return false;
+    const char *who = needs_file(options);
+
+    if (!who || channel_has_cap(channel, CHANNEL_CAP_SEEK)) {
+        return true;
     }
-    return true;
+    tm_error_set(error, "%s needs a regular file or a block device; '%s' is "
+                 "none", who, channel_name(channel));
+    return false;
 }
 
 static void connected(Channel *channel, const GError *error, void *opaque)

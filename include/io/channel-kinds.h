@@ -89,6 +89,18 @@ bool channel_file_sync(Channel *c, GError **error);
 bool channel_file_punch(Channel *c, uint64_t offset, uint64_t n);
 
 /**
+ * channel_file_open_direct() - the file of @c once more, past the page cache
+ * Of the result pwritev and preadv are used; memory and offsets have to be
+ * multiples of the medium's blocks. The file is not cut.
+ * @fdsets: as @c was opened with; the set needs a member with O_DIRECT
+ * Context: as channel_file_open().
+ * Errors:  @c was not opened by a name, or there is another file now; the file
+ *          system has no direct I/O; no such member.
+ */
+Channel *channel_file_open_direct(Channel *c, bool writes, FdSets *fdsets,
+                                  GError **error);
+
+/**
  * channel_exec_new() - a child process: written to its standard input, read
  *                      from its standard output
  * @argv:  program (looked up in PATH) and arguments, NULL-terminated

@@ -36,6 +36,7 @@ void fake_mapped_done(FakeMapped *f)
 {
     mapped_save_free(f->save);
     stream_free(f->out);
+    channel_unref(f->direct);
     channel_unref(f->file);
     ram_list_done(&f->list);
 }
@@ -60,7 +61,7 @@ void fake_mapped_begin(FakeMapped *f)
 
     f->out = stream_new_output(f->file);
     stream_seek(f->out, FAKE_MAPPED_PLACE);
-    f->save = mapped_save_new(f->file, f->out);
+    f->save = mapped_save_new(f->file, f->direct, f->out);
     for (unsigned i = 0; i < f->list.blocks->len; i++) {
         const RAMBlock *block = fake_mapped_block(f, i);
 

@@ -22,6 +22,7 @@
 typedef struct FakeMapped {
     RAMList list;
     Channel *file;      /* a regular file */
+    Channel *direct;    /* the same past the page cache; NULL at first */
     Stream *out;
     MappedSave *save;
 } FakeMapped;

@@ -148,6 +148,8 @@ static void test_file_is_as_large_as_what_is_not_zero(void)
 
 static unsigned writes;
 static size_t longest_write;
+static int direct_fd = -1;    /* wants everything aligned */
+static unsigned direct_writes;
 
 /* The C library's own, in front of which this stands. */
 ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t offset)
@@ -156,6 +158,14 @@ ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t offset)
 
     for (int i = 0; i < n; i++) {
         sum += iov[i].iov_len;
+        if (fd == direct_fd) {
+            g_assert_cmpuint((uintptr_t)iov[i].iov_base % 4096, ==, 0);
+            g_assert_cmpuint(iov[i].iov_len % 4096, ==, 0);
+        }
+    }
+    if (fd == direct_fd) {
+        g_assert_cmpuint(offset % 4096, ==, 0);
+        direct_writes++;
     }
     writes++;
     longest_write = MAX(longest_write, sum);
@@ -193,6 +203,39 @@ static void test_neighbours_are_one_write(void)
     fake_mapped_end(&f);
     expect_page(&f, B0_PAGES + (11 << 12), UINT64_C(0x0707070707070707));
     expect_page(&f, B0_PAGES + (12 << 12), 13);
+    fake_mapped_done(&f);
+}
+
+/* Pages, and nothing else, go there, whatever memory they are in. */
+static void test_direct_writes_are_aligned(void)
+{
+    static const uint64_t npages[] = {400};
+    g_autofree uint8_t *copies = g_malloc(8 << 12);
+    uint8_t *odd = copies + (16 - (uintptr_t)copies % 4096 % 16) + 8;
+    RAMBlock *block;
+    FakeMapped f;
+
+    fake_mapped_init(&f, 1, npages);
+    direct_fd = dup(channel_file_fd(f.file));
+    direct_writes = 0;
+    f.direct = channel_file_new(direct_fd, -1);
+    block = fake_mapped_block(&f, 0);
+    fake_mapped_begin(&f);
+    for (unsigned page = 0; page < 300; page++) {
+        fake_mapped_fill(block, page, 1 + page);
+        fake_mapped_put(&f, block, page);
+    }
+    memset(odd, 7, 4 << 12);
+    mapped_save_put_page(f.save, block, 350, odd + (1 << 12));
+    mapped_save_put_page(f.save, block, 351, odd);
+    mapped_save_put_page(f.save, block, 353, odd + (3 << 12));
+    fake_mapped_end(&f);
+    g_assert_cmpuint(direct_writes, ==, 4);
+    expect_page(&f, B0_PAGES + (299 << 12), 300);
+    expect_page(&f, B0_PAGES + (351 << 12), UINT64_C(0x0707070707070707));
+    expect_page(&f, B0_PAGES + (352 << 12), 0);
+    expect_page(&f, B0_PAGES + (353 << 12), UINT64_C(0x0707070707070707));
+    direct_fd = -1;
     fake_mapped_done(&f);
 }
 
@@ -287,6 +330,8 @@ int main(int argc, char **argv)
                     test_file_is_as_large_as_what_is_not_zero);
     g_test_add_func("/mapped-save/runs/neighbours-are-one-write",
                     test_neighbours_are_one_write);
+    g_test_add_func("/mapped-save/direct/is-aligned",
+                    test_direct_writes_are_aligned);
     g_test_add_func("/mapped-save/random/keeps-the-last-content",
                     test_random_programs_keep_the_last_content);
     g_test_add_func("/mapped-save/failure/sticks-in-the-stream",

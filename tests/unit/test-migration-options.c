@@ -179,7 +179,6 @@ static void test_params_refused_leave_all_as_it_was(void)
         { "{\"max-bandwidth\": 5, \"tls-creds\": \"tls0\"}",
           "'tls-creds' cannot be changed: TLS is not supported" },
         { "{\"max-bandwidth\": 5, \"mode\": \"cpr-reboot\"}", "'mode'" },
-        { "{\"max-bandwidth\": 5, \"direct-io\": true}", "'direct-io'" },
         { "{\"max-bandwidth\": 5, \"multifd-compression\": \"zlib\"}",
           "'multifd-compression' cannot be changed: capability 'multifd'" },
         { "{\"max-bandwidth\": 5, \"cpu-throttle-initial\": 50,"

@@ -14,6 +14,7 @@
 #include "tests/unit/fake-mapped.h"
 #include "util/byteorder.h"
 
+static const RestoreConfig plain;
 static const uint64_t two_blocks[] = {130, 5};
 
 #define HEADER 111             /* of b0, see test-mapped-save.c */
@@ -103,7 +104,7 @@ static void test_memory_becomes_what_the_file_says(gconstpointer opaque)
 
     set_up(&f);
     used_memory(&list, mems, opaque, path);
-    r = restore_new(f.file);
+    r = restore_new(f.file, &plain);
     fake_mapped_take(&f, &list, r, &error);
     g_assert_no_error(error);
     g_assert_cmpuint(restore_normal_pages(r), ==, 59);
@@ -135,7 +136,7 @@ static void test_large_blocks_are_read_whole(void)
         fake_mapped_fill(fake_mapped_block(&f, 2), page, ~page);
     }
     fake_mapped_save(&f);
-    r = restore_new(f.file);
+    r = restore_new(f.file, &plain);
     fake_mapped_take(&f, &g.list, r, &error);
     g_assert_no_error(error);
     restore_memory(r, &error);
@@ -149,7 +150,7 @@ static void test_large_blocks_are_read_whole(void)
 
 static void refuse(const FakeMapped *f, const char *words)
 {
-    g_autoptr(Restore) r = restore_new(f->file);
+    g_autoptr(Restore) r = restore_new(f->file, &plain);
     g_autoptr(GError) error = NULL;
     FakeMapped g;
 
@@ -221,7 +222,7 @@ static void test_whole_words_of_bitmap_are_fine(void)
     fake_mapped_fill(fake_mapped_block(&f, 0), 63, 1);
     fake_mapped_fill(fake_mapped_block(&f, 1), 127, 1);
     fake_mapped_save(&f);
-    r = restore_new(f.file);
+    r = restore_new(f.file, &plain);
     fake_mapped_take(&f, &f.list, r, &error);
     g_assert_no_error(error);
     fake_mapped_done(&f);
@@ -234,7 +235,7 @@ static void test_block_twice_is_refused(void)
     FakeMapped f;
 
     set_up(&f);
-    r = restore_new(f.file);
+    r = restore_new(f.file, &plain);
     fake_mapped_take(&f, &f.list, r, &error);
     g_assert_no_error(error);
     g_assert_false(fake_mapped_take(&f, &f.list, r, &error));
@@ -269,7 +270,7 @@ static void test_read_failure_names_the_block(void)
 
     set_up(&f);
     fake_mapped_init(&g, 2, two_blocks);
-    r = restore_new(f.file);
+    r = restore_new(f.file, &plain);
     fake_mapped_take(&f, &g.list, r, &error);
     g_assert_no_error(error);
     g_assert_cmpint(ftruncate(channel_file_fd(f.file), PAGES + (100 << 12)),
@@ -290,7 +291,7 @@ static void test_random_damage_is_harmless(void)
     set_up(&f);
     fake_mapped_init(&g, 2, two_blocks);
     for (unsigned i = 0; i < 2000; i++) {
-        g_autoptr(Restore) r = restore_new(f.file);
+        g_autoptr(Restore) r = restore_new(f.file, &plain);
         g_autoptr(GError) error = NULL;
         uint64_t at = g_test_rand_bit() ? HEADER : PAGES + (130 << 12) + 11;
         g_autofree uint8_t *old = NULL;

@@ -130,6 +130,95 @@ def twice():
         p.prove()
 
 
+def need_direct(path):
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT, 0o600))
+    except OSError as e:
+        raise common.Skip('no direct I/O here: %s' % e.strerror) from e
+
+
+@suite.test('direct-io/live')
+def direct_live():
+    with pair(suite) as p:
+        path = os.path.join(p.src.dir, 'file')
+        need_direct(path)
+        for vm in (p.src, p.dst):
+            vm.parameter(direct_io=True)
+        save(p, 'file:' + path)
+        MappedFile(path).check(p.dump(p.src))
+        load(p, 'file:' + path)
+        p.prove()
+
+
+@suite.test('direct-io/fdset')
+def direct_fdset():
+    """Two descriptors in the set, as libvirt gives them."""
+    with pair(suite) as p:
+        path = os.path.join(p.src.dir, 'file')
+        need_direct(path)
+        for vm, mode in ((p.src, os.O_WRONLY), (p.dst, os.O_RDONLY)):
+            vm.parameter(direct_io=True)
+            fd = os.open(path, mode)
+            vm.cmd('add-fd', {'fdset-id': 1}, fds=[fd])
+            os.close(fd)
+            if vm is p.src:
+                vm.capability('mapped-ram')
+                vm.cmd('migrate', uri='file:/dev/fdset/1')
+                info = vm.wait_migrate('failed', never=('completed',))
+                if "parameter 'direct-io'" not in info['error-desc'] or \
+                        '/dev/fdset/1' not in info['error-desc']:
+                    raise AssertionError(info)
+            fd = os.open(path, mode | os.O_DIRECT)
+            vm.cmd('add-fd', {'fdset-id': 1}, fds=[fd])
+            os.close(fd)
+            if vm is p.src:
+                save(p, 'file:/dev/fdset/1', live=False)
+        load(p, 'file:/dev/fdset/1')
+        p.prove()
+
+
+@suite.test('direct-io/needs-mapped-ram')
+def direct_alone():
+    with pair(suite) as p:
+        path = os.path.join(p.src.dir, 'file')
+        p.src.wait_serial(b'B')
+        p.fast()
+        p.src.parameter(direct_io=True)
+        p.dst.parameter(direct_io=True)
+        words = "'direct-io' needs "
+        refused(p.src, words, 'migrate', uri='file:' + path)
+        refused(p.dst, words, 'migrate-incoming', uri='unix:/tmp/x')
+        p.src.parameter(direct_io=False)
+        p.src.cmd('migrate', uri='file:' + path)
+        p.src.wait_migrate()
+        p.dst.cmd('migrate-incoming', {'exit-on-error': False},
+                  uri='file:' + path)
+        info = p.dst.wait_migrate('failed', never=('completed',))
+        if words not in info['error-desc']:
+            raise AssertionError(info)
+
+
+@suite.test('direct-io/no-such-file-system')
+def direct_refused():
+    with pair(suite) as p:
+        where = os.path.join(p.src.dir, 'ramfs')
+        os.mkdir(where)
+        if subprocess.run(['mount', '-t', 'ramfs', 'none', where],
+                          stderr=subprocess.DEVNULL).returncode:
+            raise common.Skip('cannot mount')
+        try:
+            p.src.wait_serial(b'B')
+            p.src.capability('mapped-ram')
+            p.src.parameter(direct_io=True)
+            p.src.cmd('migrate', uri='file:%s/file' % where)
+            info = p.src.wait_migrate('failed', never=('completed',))
+            if 'its file system does not have' not in info['error-desc']:
+                raise AssertionError(info)
+            common.goes_on(p.src)
+        finally:
+            subprocess.run(['umount', where], check=True)
+
+
 @suite.test('saved/block-device')
 def block_device():
     """It has no holes, and held something else before."""

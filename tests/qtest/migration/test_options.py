@@ -75,8 +75,7 @@ def parameters():
                             ('max-cpu-throttle', 100),
                             ('multifd-channels', 16),
                             ('mode', 'cpr-reboot'),
-                            ('tls-creds', 'x'),
-                            ('direct-io', True)):
+                            ('tls-creds', 'x')):
             refused(vm, 'migrate-set-parameters', {name: value}, words=name)
         refused(vm, 'migrate-set-parameters', {'max-bandwidth': 'fast'})
         refused(vm, 'migrate-set-parameters', {'no-such': 1}, words='no-such')
