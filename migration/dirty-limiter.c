@@ -21,6 +21,7 @@ typedef struct Account {
     int64_t look_ns;       /* when that was */
     int64_t paid_ns;       /* for all that was seen */
     int64_t asleep_ns;     /* sent to sleep until then */
+    int64_t sleep_ns;      /* and for so long */
     /* How fast it writes: awake for so long, written for so much. */
     int64_t ran_ns;
     int64_t cost_ns;
@@ -37,7 +38,7 @@ struct DirtyLimiter {
     int64_t period_ns;
     int64_t forgot_ns;      /* when pages were last made to count again */
     int64_t period_from_ns;
-    int64_t longest_ns;      /* sleep of this period */
+    int64_t longest_ns;      /* sleep in this period */
     int64_t last_longest_ns; /* and of the last one */
     int64_t pace_ns;
 };
@@ -181,6 +182,7 @@ static void send_to_sleep(DirtyLimiter *l, Account *a, int64_t now_ns)
         return;
     }
     a->asleep_ns = a->paid_ns;
+    a->sleep_ns = sleep_ns;
     l->longest_ns = MAX(l->longest_ns, sleep_ns);
     vcpu_sleep_until(a->vcpu, a->asleep_ns / NS_PER_US + 1);
 }
@@ -217,6 +219,7 @@ static uint64_t rate_pps(uint64_t npages, int64_t ns)
 static void end_period(DirtyLimiter *l, int64_t now_ns)
 {
     int64_t ns = now_ns - l->period_from_ns;
+    int64_t going_on_ns = 0;
     uint64_t all = 0;
 
     for (unsigned i = 0; i < l->n; i++) {
@@ -227,6 +230,9 @@ static void end_period(DirtyLimiter *l, int64_t now_ns)
         a->period_pages = pages;
         a->rate_pps = rate_pps(grown, ns);
         all += grown;
+        if (a->asleep_ns > now_ns) {
+            going_on_ns = MAX(going_on_ns, a->sleep_ns);
+        }
     }
     /* Where something marks all pages (tracking was lost) none counts until
      * they are forgotten, and nothing seems to be written. */
@@ -237,7 +243,7 @@ static void end_period(DirtyLimiter *l, int64_t now_ns)
     trace_dirty_limit_period(all, ns, l->longest_ns);
     l->period_from_ns = now_ns;
     l->last_longest_ns = l->longest_ns;
-    l->longest_ns = 0;
+    l->longest_ns = going_on_ns;
 }
 
 /* ---- looks --------------------------------------------------------------- */

@@ -98,8 +98,9 @@ unsigned dirty_limiter_limited(const DirtyLimiter *l);
 uint64_t dirty_limiter_limit(const DirtyLimiter *l, unsigned index);
 uint64_t dirty_limiter_rate(const DirtyLimiter *l, unsigned index);
 
-/** dirty_limiter_sleep_ns() - the longest sleep that a vCPU was sent into in
- *  this period or the last one. */
+/** dirty_limiter_sleep_ns() - the longest sleep of a vCPU of which a part lies
+ *  in this period or the last one: the whole of it, from when it was ordered.
+ */
 int64_t dirty_limiter_sleep_ns(const DirtyLimiter *l);
 
 #endif

@@ -337,6 +337,25 @@ static void test_sleeps_are_short(void)
     }
 }
 
+/* However short the periods: whoever asks sees the sleep that goes on, and for
+ * two periods the one that was. */
+static void test_sleep_is_told_while_it_lasts(void)
+{
+    World world;
+
+    world_init(&world, 1);
+    begin(&world, 1, 10);
+    world.w[0].vcpu.dirty_pages[DIRTY_CLIENT_LIMIT] += 3 * MIB_PAGES;
+    run(&world, 11 * NS_PER_MS);
+    for (unsigned i = 0; i < 23; i++) {  /* 300 ms less 50 that were saved */
+        g_assert_cmpint(dirty_limiter_sleep_ns(world.l), >=, 239 * NS_PER_MS);
+        run(&world, 10 * NS_PER_MS);
+    }
+    run(&world, 30 * NS_PER_MS);
+    g_assert_cmpint(dirty_limiter_sleep_ns(world.l), ==, 0);
+    world_done(&world);
+}
+
 /* ---- bursts, late looks, changes ------------------------------------------ */
 
 /* After ten idle seconds no more than one period's pages are saved up. */
@@ -540,6 +559,7 @@ int main(int argc, char **argv)
     T("steady/marked-pages-count-again", test_marked_pages_count_again);
     T("steady/each-its-own", test_each_has_its_own_limit);
     T("steady/short-sleeps", test_sleeps_are_short);
+    T("steady/told-while-it-lasts", test_sleep_is_told_while_it_lasts);
     T("burst/bounded", test_burst_is_bounded);
     T("late/rhythm-only", test_late_looks_change_the_rhythm_only);
     T("late/debt-is-bounded", test_debt_is_bounded);
