@@ -121,11 +121,16 @@ static void on_status(void *opaque, MigrationStatus status)
     note(job, MigrationStatus_str(status));
 }
 
+/* Big lock, which goes while we wait. */
 static void on_pass(void *opaque, uint64_t pass)
 {
+    Job *job = opaque;
     g_autofree char *word = g_strdup_printf("%" G_GUINT64_FORMAT, pass);
 
-    note(opaque, word);
+    note(job, word);
+    while (job->hold_at && pass >= job->hold_at) {
+        big_lock_wait(&job->go_on);
+    }
 }
 
 static void on_vm_event(Vm *vm, VmEvent event, void *opaque)
@@ -145,6 +150,7 @@ static const MigrationObserver observer = {
 void job_set_up_blocks(Job *job, unsigned n, const uint64_t *npages)
 {
     memset(job, 0, sizeof(*job));
+    g_cond_init(&job->go_on);
     job->events = g_string_new(NULL);
     job->guest = fake_guest_new(n, npages);
     fake_guest_fill(job->guest, 4);
@@ -168,6 +174,7 @@ void job_tear_down(Job *job)
     migration_free(job->m);
     fake_guest_free(job->guest);
     g_string_free(job->events, true);
+    g_cond_clear(&job->go_on);
 }
 
 void job_set_param(Job *job, MigParam param, uint64_t value)
@@ -196,14 +203,17 @@ MigrationStatus job_status(Job *job)
 
 static gboolean time_is_up(gpointer opaque)
 {
-    g_error("nothing happened for 30 seconds: %s", (char *)opaque);
+    const GString *events = ((Job *)opaque)->events;
+
+    g_error("nothing happened for 30 seconds: %s",
+            events->str + events->len - MIN(events->len, 200));
     return FALSE;
 }
 
 /* Let the main loop run (and so the big lock go) until @done. */
 void job_run_until(Job *job, bool (*done)(Job *job, uint64_t n), uint64_t n)
 {
-    guint source = g_timeout_add_seconds(30, time_is_up, job->events->str);
+    guint source = g_timeout_add_seconds(30, time_is_up, job);
 
     while (!done(job, n)) {
         big_unlock();
@@ -212,6 +222,19 @@ void job_run_until(Job *job, bool (*done)(Job *job, uint64_t n), uint64_t n)
         g_main_context_iteration(NULL, FALSE);
     }
     g_source_remove(source);
+}
+
+void job_run_to_sync(Job *job, uint64_t n)
+{
+    job->hold_at = n;
+    g_cond_signal(&job->go_on);
+    job_run_until(job, has_synced, n);
+}
+
+void job_go_on(Job *job)
+{
+    job->hold_at = 0;
+    g_cond_signal(&job->go_on);
 }
 
 bool has_ended(Job *job, uint64_t n)

@@ -19,6 +19,8 @@ typedef struct Job {
     FakeGuest *guest;
     Migration *m;
     GString *events;   /* big lock; "setup 1 active STOP device ..." */
+    uint64_t hold_at;  /* big lock; the sender waits after that sync; 0: not */
+    GCond go_on;
 } Job;
 
 /* What the destination says at the end, if it is asked. */
@@ -51,6 +53,11 @@ void job_start_writer(Job *job, unsigned pause_us);
 void job_start(Job *job, Channel *channel);
 MigrationStatus job_status(Job *job);
 
+/** job_run_to_sync() - let it run until sync @n, after which the sender waits;
+ *  _go_on: wait no longer. A clock that only sleeping moves has a sender that
+ *  is done with hundreds of rounds before a busy host lets us look. */
+void job_run_to_sync(Job *job, uint64_t n);
+void job_go_on(Job *job);
 /** job_run_until() - let the main loop run, and the big lock go, until
  *  @done; fails the test after 30 s */
 void job_run_until(Job *job, bool (*done)(Job *job, uint64_t n), uint64_t n);
