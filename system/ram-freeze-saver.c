@@ -135,8 +135,6 @@ static void take_pages(RamFreeze *f, FreezeBlock *b, uint64_t first,
         }
     }
     freeze_release_pages(f, b, first, n);
-    freeze_count(faulted ? &f->stats.faulted_pages : &f->stats.scanned_pages,
-                 taken);
     used = freeze_pool_in_use(&f->pool);
     freeze_raise(&f->stats.pool_high_pages, used);
     freeze_raise(&f->stats.overdraft_high_pages,
@@ -144,6 +142,8 @@ static void take_pages(RamFreeze *f, FreezeBlock *b, uint64_t first,
     if (chain.newest) {
         freeze_queue_push(&f->queue, faulted, chain.newest, chain.oldest);
     }
+    freeze_count(faulted ? &f->stats.faulted_pages : &f->stats.scanned_pages,
+                 taken);
 }
 
 /* ---- faults -------------------------------------------------------------- */

@@ -5,10 +5,12 @@
 #include "freeze-rig.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "system/guest-access.h"
 #include "util/linux-compat.h"
 
 #define SMALL_PAGES 33
@@ -75,11 +77,23 @@ static bool add_block(Rig *rig, RigKind kind, uint64_t npages, GError **error)
     return true;
 }
 
+static unsigned count_fds(void)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+    unsigned n = 0;
+
+    while (g_dir_read_name(dir)) {
+        n++;
+    }
+    return n;
+}
+
 Rig *rig_new(RigKind kind, unsigned n, uint64_t npages)
 {
     Rig *rig = g_new0(Rig, 1);
     g_autoptr(GError) error = NULL;
 
+    rig->n_fds = count_fds();
     memset(&rig_faults, 0, sizeof(rig_faults));
     ram_list_init(&rig->list);
     rig->threads = g_ptr_array_new();
@@ -130,6 +144,7 @@ void rig_free(Rig *rig)
     for (unsigned i = 0; i < rig->n_blocks; i++) {
         hostmem_free(rig->mem[i]);
     }
+    g_assert_cmpuint(count_fds(), ==, rig->n_fds);
     g_mutex_clear(&rig->lock);
     g_cond_clear(&rig->changed);
     g_free(rig);
@@ -179,10 +194,16 @@ static void wait_while_paused(Rig *rig)
     g_mutex_unlock(&rig->lock);
 }
 
+typedef struct Writer {
+    Rig *rig;
+    uint64_t seed;
+} Writer;
+
 static gpointer writer(gpointer opaque)
 {
-    Rig *rig = opaque;
-    uint64_t x = (uintptr_t)g_thread_self();
+    g_autofree Writer *w = opaque;
+    uint64_t x = w->seed;
+    Rig *rig = w->rig;
 
     while (!__atomic_load_n(&rig->end, __ATOMIC_RELAXED)) {
         uint64_t reach = __atomic_load_n(&rig->reach, __ATOMIC_RELAXED);
@@ -203,7 +224,13 @@ static gpointer writer(gpointer opaque)
 void rig_start(Rig *rig, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        g_ptr_array_add(rig->threads, g_thread_new("writer", writer, rig));
+        Writer *w = g_new(Writer, 1);
+
+        *w = (Writer) {
+            .rig = rig,
+            .seed = (uint64_t)g_test_rand_int() << 32 ^ g_test_rand_int(),
+        };
+        g_ptr_array_add(rig->threads, g_thread_new("writer", writer, w));
     }
 }
 
@@ -225,9 +252,23 @@ void rig_resume(Rig *rig)
     g_mutex_unlock(&rig->lock);
 }
 
+void rig_store(Rig *rig, uint64_t page, uint64_t value)
+{
+    store_uint64((uint64_t *)rig_page(rig, page, NULL), value);
+}
+
+uint64_t rig_load(const Rig *rig, uint64_t page)
+{
+    return __atomic_load_n((uint64_t *)rig_page(rig, page, NULL),
+                           __ATOMIC_RELAXED);
+}
+
 struct RigStore {
     uint64_t *at;
     uint64_t value;
+    MemoryMap *map;            /* NULL: at @at */
+    uint64_t gpa;
+    bool fill;
     bool done;                 /* atomic */
     GThread *thread;
 };
@@ -236,7 +277,13 @@ static gpointer store_once(gpointer opaque)
 {
     RigStore *store = opaque;
 
-    store_uint64(store->at, store->value);
+    if (!store->map) {
+        store_uint64(store->at, store->value);
+    } else if (store->fill) {
+        guest_memset(store->map, store->gpa, 0x11, 16);
+    } else {
+        guest_write(store->map, store->gpa, &store->value, 8);
+    }
     __atomic_store_n(&store->done, true, __ATOMIC_RELEASE);
     return NULL;
 }
@@ -251,6 +298,15 @@ RigStore *rig_store_begin(Rig *rig, uint64_t page, uint64_t value)
     return store;
 }
 
+RigStore *rig_guest_begin(MemoryMap *map, uint64_t gpa, bool fill)
+{
+    RigStore *store = g_new0(RigStore, 1);
+
+    *store = (RigStore) { .map = map, .gpa = gpa, .fill = fill, .value = 1 };
+    store->thread = g_thread_new("store", store_once, store);
+    return store;
+}
+
 bool rig_store_is_done(RigStore *store)
 {
     return __atomic_load_n(&store->done, __ATOMIC_ACQUIRE);
@@ -258,6 +314,9 @@ bool rig_store_is_done(RigStore *store)
 
 void rig_store_end(RigStore *store)
 {
+    while (!rig_store_is_done(store)) {
+        rig_wait_a_little();
+    }
     g_thread_join(store->thread);
     g_free(store);
 }
@@ -266,7 +325,8 @@ void rig_wait_a_little(void)
 {
     static unsigned waited;
 
-    g_assert_cmpuint(waited++, <, WAIT_MAX);
+    g_assert_cmpuint(__atomic_fetch_add(&waited, 1, __ATOMIC_RELAXED), <,
+                     WAIT_MAX);
     g_usleep(WAIT_US);
 }
 
@@ -282,48 +342,95 @@ RamFreeze *rig_freeze(Rig *rig)
     return freeze;
 }
 
+void rig_check_released(Rig *rig)
+{
+    for (uint64_t page = 0; page < rig->total_pages; page++) {
+        rig_store(rig, page, page);
+    }
+    ram_freeze_free(rig_freeze(rig));
+}
+
 /* ---- the kernel ---------------------------------------------------------- */
 
 RigFaults rig_faults;
+GMutex rig_faults_lock;
 
-static bool is_due(int *countdown)
+static bool is_due_locked(int *countdown)
 {
-    return *countdown > 0 && --*countdown == 0;
+    return *countdown < 0 || (*countdown > 0 && --*countdown == 0);
 }
 
-static int before_call(unsigned long request, bool protects)
+static int note_call_locked(unsigned long request, bool protects)
 {
     char letter = request == UFFDIO_UNREGISTER ? 'R' :
         request == UFFDIO_REGISTER ? 'r' : protects ? 'p' : 'u';
+    size_t n = strlen(rig_faults.order);
 
     if (request == UFFDIO_API) {
         return 0;
     }
-    if (rig_faults.order) {
-        g_string_append_c(rig_faults.order, letter);
+    if (n < sizeof(rig_faults.order) - 1) {
+        rig_faults.order[n] = letter;
     }
-    return letter == 'p' && is_due(&rig_faults.fail_protect_at) ? -ENOMEM :
-        letter == 'u' && is_due(&rig_faults.fail_unprotect_at) ? -ENOENT :
-        letter == 'r' && is_due(&rig_faults.fail_register_at) ? -EBUSY : 0;
+    return letter == 'p' && is_due_locked(&rig_faults.fail_protect_at) ?
+            -ENOMEM :
+        letter == 'u' && is_due_locked(&rig_faults.fail_unprotect_at) ?
+            -ENOENT :
+        letter == 'r' && is_due_locked(&rig_faults.fail_register_at) ?
+            -EBUSY : 0;
+}
+
+char *rig_order(void)
+{
+    char *order;
+
+    g_mutex_lock(&rig_faults_lock);
+    order = g_strdup(rig_faults.order);
+    g_mutex_unlock(&rig_faults_lock);
+    return order;
+}
+
+static void call_hook(const RigFaults *faults, unsigned long request,
+                      const void *arg)
+{
+    const struct uffdio_writeprotect *wp = arg; /* begins with the range */
+    void (*hook)(uint64_t start, uint64_t bytes, void *opaque) =
+        request == UFFDIO_UNREGISTER ? faults->on_unregister :
+        request != UFFDIO_WRITEPROTECT ? NULL :
+        wp->mode ? faults->on_protect : faults->on_unprotect;
+
+    if (hook) {
+        hook(wp->range.start, wp->range.len, faults->opaque);
+    }
+}
+
+void rig_wait_for_fault(void)
+{
+    struct pollfd pfd = { .fd = rig_faults.fd, .events = POLLIN };
+
+    g_assert_cmpint(poll(&pfd, 1, 120000), ==, 1);
 }
 
 static int rig_call(int fd, unsigned long request, void *arg)
 {
     struct uffdio_writeprotect *wp = arg;
-    bool is_wp = request == UFFDIO_WRITEPROTECT;
-    int err = before_call(request, is_wp && wp->mode);
+    RigFaults faults;
+    int err;
 
+    g_mutex_lock(&rig_faults_lock);
     rig_faults.fd = fd;
-    if (err) {
-        return err;
+    err = note_call_locked(request, request == UFFDIO_WRITEPROTECT &&
+                           wp->mode);
+    faults = rig_faults;
+    g_mutex_unlock(&rig_faults_lock);
+    if (!err) {
+        err = uffd_kernel_real()->call(fd, request, arg);
     }
-    err = uffd_kernel_real()->call(fd, request, arg);
     if (request == UFFDIO_API) {
-        ((struct uffdio_api *)arg)->features &= ~rig_faults.hide;
+        ((struct uffdio_api *)arg)->features &= ~faults.hide;
     }
-    if (is_wp && !wp->mode && !err && rig_faults.on_unprotect) {
-        rig_faults.on_unprotect(wp->range.start, wp->range.len,
-                                rig_faults.opaque);
+    if (!err) {
+        call_hook(&faults, request, arg);
     }
     return err;
 }

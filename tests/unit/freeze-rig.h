@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "system/memory-map.h"
 #include "system/ram-freeze.h"
 #include "util/userfaultfd.h"
 
@@ -32,6 +33,7 @@ typedef struct Rig {
     unsigned n_blocks;
     HostMem *mem[RIG_BLOCKS];
     uint64_t total_pages;
+    unsigned n_fds;            /* open in this process before */
     RamFreezeConfig config;    /* all blocks; may be changed */
 
     /* writers */
@@ -55,7 +57,8 @@ const char *rig_kind_name(RigKind kind);
  */
 Rig *rig_new(RigKind kind, unsigned n, uint64_t npages);
 
-/** rig_free() - ends the writers. Nothing is frozen any more. */
+/** rig_free() - ends the writers. Nothing is frozen any more, and no
+ *  descriptor is left open. */
 void rig_free(Rig *rig);
 
 /** rig_page() - of all blocks, one after another; @ret_block may be NULL */
@@ -73,12 +76,21 @@ void rig_resume(Rig *rig);
 /** A thread that makes one store. rig_store_is_done(): at this moment. */
 typedef struct RigStore RigStore;
 RigStore *rig_store_begin(Rig *rig, uint64_t page, uint64_t value);
+/** rig_guest_begin() - as the VMM stores; @fill: by guest_memset() */
+RigStore *rig_guest_begin(MemoryMap *map, uint64_t gpa, bool fill);
 bool rig_store_is_done(RigStore *store);
-/** rig_store_end() - waits until it is done. */
+/** rig_store_end() - waits until it is done, which must be within 120 s. */
 void rig_store_end(RigStore *store);
+
+/** rig_store() - by the calling thread; rig_load() - what is there now */
+void rig_store(Rig *rig, uint64_t page, uint64_t value);
+uint64_t rig_load(const Rig *rig, uint64_t page);
 
 /** rig_freeze() - new and arm, by @rig->config; must succeed */
 RamFreeze *rig_freeze(Rig *rig);
+
+/** rig_check_released() - all of it can be written, and be frozen anew */
+void rig_check_released(Rig *rig);
 
 /** rig_wait() - until a number of ram_freeze_stats() is @least or more */
 #define rig_wait(freeze, field, least)                                       \
@@ -94,21 +106,37 @@ RamFreeze *rig_freeze(Rig *rig);
 /** rig_wait_a_little() - for conditions; fails the test after 120 s in all */
 void rig_wait_a_little(void);
 
-/* What the kernel is to do wrong; reset by rig_new(). */
+/* What the kernel is to do wrong, and what it was asked for; reset by
+ * rig_new(). To be changed by rig_set() while anything is frozen. */
 typedef struct RigFaults {
     uint64_t hide;             /* features it does not know */
-    int fail_protect_at;       /* the n-th call from now; 0: none */
+    int fail_protect_at;       /* the n-th call from now; 0: none; -1: all */
     int fail_unprotect_at;
     int fail_register_at;
-    /* Called in the saver's thread after it has released pages. */
+    /* Called in the saver's thread after it has done so. */
+    void (*on_protect)(uint64_t start, uint64_t bytes, void *opaque);
     void (*on_unprotect)(uint64_t start, uint64_t bytes, void *opaque);
+    void (*on_unregister)(uint64_t start, uint64_t bytes, void *opaque);
     void *opaque;
-    /* What it was asked for. */
-    GString *order;            /* p, u, r, R (unregister), in turn; or NULL */
+    char order[32];            /* p, u, r, R (unregister), the first of them */
     int fd;                    /* of the last call */
 } RigFaults;
 
 extern RigFaults rig_faults;
+extern GMutex rig_faults_lock;
+
+#define rig_set(field, value)                                                \
+    do {                                                                     \
+        g_mutex_lock(&rig_faults_lock);                                      \
+        rig_faults.field = (value);                                          \
+        g_mutex_unlock(&rig_faults_lock);                                    \
+    } while (0)
+
+/** rig_order() - what it was asked for; to be freed */
+char *rig_order(void);
+/** rig_wait_for_fault() - until somebody waits whose fault is not read yet;
+ *  for the hooks */
+void rig_wait_for_fault(void);
 /** rig_kernel() - the real one, but for rig_faults */
 const UffdKernel *rig_kernel(void);
 

@@ -189,7 +189,7 @@ static void run_rounds(RigKind kind, uint64_t hide)
         if (!rig) {
             return;
         }
-        rig_faults.hide = hide;
+        rig_set(hide, hide);
         rig->config.detect_zero = i % 3 != 2;
         rig_fill(rig, touched);
         rig->reach = touched;

@@ -309,7 +309,7 @@ static bool open_or_skip(Uffd *uffd, uint64_t wanted)
 }
 
 typedef struct Toucher {
-    volatile uint8_t *at;
+    uint8_t *at;
     bool write;
     uint8_t got;
     GThread *thread;
@@ -320,9 +320,9 @@ static gpointer touch(gpointer opaque)
     Toucher *t = opaque;
 
     if (t->write) {
-        *t->at = 0x77;
+        __atomic_store_n(t->at, 0x77, __ATOMIC_RELAXED);
     } else {
-        t->got = *t->at;
+        t->got = __atomic_load_n(t->at, __ATOMIC_RELAXED);
     }
     return NULL;
 }
@@ -367,7 +367,7 @@ static void check_writes_wait(Uffd *uffd, uint8_t *p)
         g_assert_cmphex(fault.address, ==, (uintptr_t)p + page * PAGE);
         g_assert_true(fault.write);
         g_assert_true(fault.is_protected);
-        g_assert_cmpuint(*at, ==, before);
+        g_assert_cmpuint(__atomic_load_n(at, __ATOMIC_RELAXED), ==, before);
         g_assert_cmpint(uffd_unprotect(uffd, p + page * PAGE, PAGE), ==, 0);
         g_thread_join(t.thread);
         g_assert_cmphex(*at, ==, 0x77);
@@ -520,11 +520,14 @@ static void test_register_file_is_refused(void)
         g_test_skip("the directory for temporary files is no real filesystem");
     } else if (open_or_skip(&uffd, UFFD_WP | UFFD_WP_SHARED)) {
         g_assert_cmpint(ftruncate(fd, PAGE), ==, 0);
-        p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        g_assert_true(p != MAP_FAILED);
-        g_assert_cmpint(uffd_register(&uffd, p, PAGE, UFFD_WRITES), ==,
-                        -EINVAL);
-        munmap(p, PAGE);
+        for (unsigned shared = 0; shared < 2; shared++) {
+            p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+                     shared ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+            g_assert_true(p != MAP_FAILED);
+            g_assert_cmpint(uffd_register(&uffd, p, PAGE, UFFD_WRITES), ==,
+                            -EINVAL);
+            munmap(p, PAGE);
+        }
         uffd_close(&uffd);
     }
     close(fd);
