@@ -25,7 +25,7 @@ TSC_NOW_GPA = 0x6010        #   u64, the TSC at the end of the last pass
 GAPS_GPA = 0x6100           #   u32[64], gaps of at least 2^n cycles each
 TABLES_GPA = 0x10000        # page tables of the 64-bit guests
 
-MODE_INCREMENT = 0          # add one to the first byte of each stride
+MODE_INCREMENT = 0          # add one to the u32 at each stride
 MODE_STORE = 1              # store the pattern there, the same every time
 MODE_FILL = 2               # fill the page with numbers that do not compress
 FLAG_SUSPEND = 1            # writer32: enter S3 after the first 'B', once

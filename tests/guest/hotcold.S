@@ -26,7 +26,7 @@ set:
 pass:
     mov rdi, r10
 increment:
-    inc byte ptr [rdi]
+    inc dword ptr [rdi]
     mov ecx, ebx
     jrcxz 2f
 1:  pause

@@ -35,7 +35,7 @@ pass:
     ja fill
 
 increment:
-    inc byte ptr [edi]
+    inc dword ptr [edi]
     mov ecx, ebx
     jecxz 2f
 1:  pause

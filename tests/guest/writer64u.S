@@ -23,7 +23,7 @@ pass:
     ja fill
 
 increment:
-    inc byte ptr [rdi]
+    inc dword ptr [rdi]
     mov ecx, ebx
     jrcxz 2f
 1:  pause
