@@ -92,12 +92,22 @@ static bool goes_on_zeros(const Chain *chain, uint64_t page)
         chain->newest->copy.page + chain->newest->n == page;
 }
 
+static const uint8_t *page_at(const FreezeBlock *b, uint64_t page)
+{
+    return b->block->host + (page << TM_PAGE_BITS);
+}
+
+static bool is_zero(const RamFreeze *f, const FreezeBlock *b, uint64_t page)
+{
+    return f->config.detect_zero &&
+        buffer_is_zero(page_at(b, page), TM_PAGE_BYTES);
+}
+
 /* There is room for a copy; a page of zeros is one too if marks are short. */
 static void take_page(RamFreeze *f, FreezeBlock *b, uint64_t page,
                       bool faulted, Chain *chain)
 {
-    const uint8_t *src = b->block->host + (page << TM_PAGE_BITS);
-    bool zero = f->config.detect_zero && buffer_is_zero(src, TM_PAGE_BYTES);
+    bool zero = is_zero(f, b, page);
     bool mark = zero && freeze_pool_zeros(&f->pool) > 0;
 
     if (zero) {
@@ -113,7 +123,7 @@ static void take_page(RamFreeze *f, FreezeBlock *b, uint64_t page,
         node->copy.faulted = faulted;
         node->copy.page = page;
         if (!mark) {
-            copy_page_aside((void *)node->copy.data, src);
+            copy_page_aside((void *)node->copy.data, page_at(b, page));
         }
         chain_add(chain, node);
     }
@@ -192,12 +202,19 @@ static void give_up(RamFreeze *f)
     freeze_fail(f, error);
 }
 
+static bool takes_no_room(RamFreeze *f, const FreezeBlock *b, uint64_t unit)
+{
+    return b->unit == 1 && freeze_pool_zeros(&f->pool) > 0 &&
+        is_zero(f, b, unit);
+}
+
 /* Copy a unit aside, if there is room for it, and release it. */
 static bool try_take(RamFreeze *f, FreezeBlock *b, uint64_t unit)
 {
     uint64_t limit = fault_limit(f);
 
-    if (freeze_pool_room(&f->pool, limit) >= b->unit) {
+    if (freeze_pool_room(&f->pool, limit) >= b->unit ||
+        takes_no_room(f, b, unit)) {
         take_pages(f, b, unit, b->unit, true);
         return true;
     }

@@ -268,6 +268,44 @@ static void test_zero_pages_take_no_room(void)
     }
 }
 
+/* Marks of zeros are bounded too: then a page of zeros takes a slot. */
+static void test_zero_pages_beyond_the_marks_are_copied(void)
+{
+    Rig *rig = rig_new(RIG_ANONYMOUS, 1, PAGES);
+    RamFreezeStats stats;
+    RamFreeze *freeze;
+    RamCopy copies[PAGES];
+    unsigned marked = 0;
+    RigStore *store;
+
+    if (!rig) {
+        return;
+    }
+    rig->config.pool_bytes = POOL * RIG_PAGE;
+    freeze = rig_freeze(rig);
+    g_assert_true(ram_freeze_now(freeze, NULL));
+    for (uint64_t i = 0; i < 2 * POOL; i++) {
+        rig_store(rig, 2 * i, 1);
+    }
+    store = rig_store_begin(rig, PAGES - 1, 1);
+    rig_wait(freeze, full_waits, 1);
+    rig_wait(freeze, faulted_pages, 2 * POOL);
+    g_assert_cmpint(ram_freeze_take(freeze, copies, PAGES, true, 0, NULL), ==,
+                    2 * POOL);
+    for (unsigned i = 0; i < 2 * POOL; i++) {
+        g_assert_cmpuint(copies[i].page, ==, 2 * i);
+        g_assert_cmpuint(first_word(&copies[i]), ==, 0);
+        marked += !copies[i].data;
+    }
+    g_assert_cmpuint(marked, ==, POOL);
+    rig_store_end(store); /* there are marks again */
+    rig_wait(freeze, faulted_pages, 2 * POOL + 1);
+    ram_freeze_stats(freeze, &stats);
+    g_assert_cmpuint(stats.zero_pages, >=, 2 * POOL + 1);
+    ram_freeze_free(freeze);
+    rig_free(rig);
+}
+
 /* ---- who comes first ----------------------------------------------------- */
 
 static void test_written_pages_are_taken_first(void)
@@ -427,6 +465,8 @@ int main(int argc, char **argv)
       test_overdraft_ends_and_all_is_released);
     T("full/long-wait-is-reported-once", test_long_wait_is_reported_once);
     T("zero/takes-no-room", test_zero_pages_take_no_room);
+    T("zero/beyond-the-marks-is-copied",
+      test_zero_pages_beyond_the_marks_are_copied);
     T("order/written-pages-are-taken-first",
       test_written_pages_are_taken_first);
     T("order/scan-lets-writers-in", test_scan_lets_writers_in);
