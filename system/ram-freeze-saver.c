@@ -45,10 +45,9 @@ static bool is_set(const bool *flag)
     return __atomic_load_n(flag, __ATOMIC_SEQ_CST);
 }
 
-bool freeze_is_over(const RamFreeze *f)
+static bool is_ordered_to_end(const RamFreeze *f)
 {
-    return f->phase == RAM_FREEZE_FAILED || is_set(&f->cancelled) ||
-        is_set(&f->ended);
+    return is_set(&f->cancelled) || is_set(&f->ended);
 }
 
 void freeze_fail(RamFreeze *f, GError *error)
@@ -59,9 +58,14 @@ void freeze_fail(RamFreeze *f, GError *error)
     }
     f->error = error;
     set_phase(f, RAM_FREEZE_FAILED);
-    if (f->config.failed) {
+    if (f->config.failed && !is_ordered_to_end(f)) {
         f->config.failed(f->config.opaque);
     }
+}
+
+bool freeze_is_over(const RamFreeze *f)
+{
+    return f->phase == RAM_FREEZE_FAILED || is_ordered_to_end(f);
 }
 
 /* ---- copies -------------------------------------------------------------- */
@@ -520,15 +524,11 @@ static void saver_loop(RamFreeze *f)
 
 static void saver_end(RamFreeze *f)
 {
-    if (is_set(&f->cancelled) || is_set(&f->ended)) {
+    if (is_ordered_to_end(f) && f->phase != RAM_FREEZE_COPIED) {
         GError *error = NULL;
 
         tm_error_set(&error, "the frozen memory was given up");
-        if (f->phase == RAM_FREEZE_COPIED) {
-            g_error_free(error);
-        } else {
-            freeze_fail(f, error);
-        }
+        freeze_fail(f, error);
     }
     f->releasing = true;
     release_waiters(f);
