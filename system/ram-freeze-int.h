@@ -167,7 +167,7 @@ bool freeze_check_blocks(const GPtrArray *blocks, uint64_t *ret_wanted,
                          GError **error);
 
 /* freeze_register() - open the descriptor and register all blocks. On failure
- * freeze_release() undoes it. */
+ * freeze_release_all() undoes it. */
 bool freeze_register(RamFreeze *f, uint64_t wanted, GError **error);
 
 /* The saver's: protect everything (serving faults meanwhile), protect again
