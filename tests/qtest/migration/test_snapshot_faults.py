@@ -223,6 +223,7 @@ def target_disk_full():
             raise common.Skip('cannot mount a file system')
         try:
             with machine(suite) as vm:
+                vm.wait_serial(b'B')    # more than fits is not zero
                 vm.cmd('migrate', uri='file:%s/snap' % small)
                 ends(vm, 'failed', 'No space left')
                 works_again(vm)
