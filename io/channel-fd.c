@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,21 @@ static int open_path(const char *path, int flags, FdSets *fdsets,
     return fd < 0 ? -errno : fd;
 }
 
+/*
+ * Writers keep others out, readers keep writers out, until the channel is
+ * closed or unlocked. Only among those who ask for it, which we all do; a file
+ * system that has no such locks lets everybody in. 0 or -errno.
+ */
+static int lock_fd(int fd, const struct stat *st, bool writes)
+{
+    if (S_ISREG(st->st_mode) &&
+        flock(fd, (writes ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0 &&
+        errno == EWOULDBLOCK) {
+        return -EWOULDBLOCK;
+    }
+    return 0;
+}
+
 /* Makes @fd ready at @offset; 0 or -errno. */
 static int prepare_fd(int fd, const struct stat *st, uint64_t offset,
                       bool writes)
@@ -86,7 +102,16 @@ Channel *channel_file_open(const char *path, uint64_t offset, int flags,
                            writes ? "writing" : "reading");
         return NULL;
     }
-    ret = fstat(fd, &st) < 0 ? -errno : prepare_fd(fd, &st, offset, writes);
+    ret = fstat(fd, &st) < 0 ? -errno : lock_fd(fd, &st, writes);
+    if (ret == -EWOULDBLOCK) {
+        tm_error_set(error, writes ? "cannot open '%s' for writing: it is in "
+                     "use, by a guest that was restored from it or by a "
+                     "migration" : "cannot open '%s' for reading: it is being "
+                     "written", path);
+        close(fd);
+        return NULL;
+    }
+    ret = ret ? ret : prepare_fd(fd, &st, offset, writes);
     if (ret < 0) {
         tm_error_set_errno(error, ret, "cannot go to offset %" G_GUINT64_FORMAT
                            " of '%s'", offset, path);

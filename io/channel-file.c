@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,6 +85,7 @@ static ssize_t file_preadv(Channel *c, const struct iovec *iov, unsigned niov,
 
 static bool file_close(Channel *c, GError **error)
 {
+    channel_file_unlock(c);
     g_free(((FileChannel *)c)->path);
     return fd_channel_close(c, error);
 }
@@ -123,6 +125,16 @@ const char *channel_file_path(const Channel *c)
 int channel_file_fd(const Channel *c)
 {
     return c->ops == &file_ops ? ((const FdChannel *)c)->write_fd : -1;
+}
+
+void channel_file_unlock(Channel *c)
+{
+    FileChannel *f = (FileChannel *)c;
+
+    /* What was not opened by a name was not locked by us. */
+    if (channel_file_path(c)) {
+        flock(f->fdc.write_fd, LOCK_UN);
+    }
 }
 
 /* The name of a new file is in its directory, which is synced by itself. */

@@ -36,10 +36,11 @@ struct MigrationIncoming {
     uint64_t place;          /* ... this byte on */
     GThread *thread;
     GError *error;           /* why it failed */
+    Restore *restore;        /* if the stream is in a file that can seek; made
+                                before the thread, kept until the end */
     /* The loading thread's. */
     LoadVm *load;
     RamLoad *ram;
-    Restore *restore;        /* if the stream is in a file that can seek */
 };
 
 MigrationIncoming *incoming_new(Migration *m)
@@ -68,6 +69,7 @@ void incoming_free(MigrationIncoming *in)
         g_thread_join(in->thread);
         big_lock();
     }
+    restore_free(in->restore);
     channel_unref(in->channel);
     g_ptr_array_unref(in->addresses);
     g_clear_error(&in->error);
@@ -123,6 +125,12 @@ static void end_load(MigrationIncoming *in, const GError *error)
     big_unlock();
 }
 
+/* Memory may depend on the file for as long as the guest lives. */
+static bool keeps_file(const MigrationIncoming *in)
+{
+    return in->restore && restore_needs_file(in->restore);
+}
+
 /* What comes after the end, and however long closing takes, does not keep the
  * guest waiting. */
 static gpointer incoming_thread(gpointer opaque)
@@ -140,16 +148,20 @@ static gpointer incoming_thread(gpointer opaque)
     if (!ok) {
         channel_shutdown(in->channel); /* the source is to notice at once */
     }
+    if (!keeps_file(in)) {
+        channel_file_unlock(in->channel); /* the guest may be saved there */
+    }
     end_load(in, error);
     trace_incoming_end(stream_bytes(s), clock_now_ns(in->m->clock) - start_ns,
                        ok ? "none" : error->message);
     if (ok) {
         loadvm_drain(in->load, s);
     }
-    channel_close(in->channel, NULL); /* all that counts has been read */
+    if (!keeps_file(in)) {
+        channel_close(in->channel, NULL); /* all that counts has been read */
+    }
     g_clear_pointer(&in->load, loadvm_free);
     g_clear_pointer(&in->ram, ram_load_free);
-    g_clear_pointer(&in->restore, restore_free);
     return NULL;
 }
 
@@ -159,6 +171,7 @@ static void prepare_restore(MigrationIncoming *in)
 {
     const MigrationOptions *options = &in->m->options;
     RestoreConfig config = {
+        .mode = migration_options_param(options, MIG_PARAM_X_RESTORE_MODE),
         .direct_io = migration_options_param(options, MIG_PARAM_DIRECT_IO),
         .fdsets = in->m->channel_env.fdsets,
     };
@@ -207,7 +220,8 @@ static void opened(Channel *channel, const GError *error, void *opaque)
     in->opening = NULL;
     if (!channel) {
         fail_locked(in, error);
-    } else if (!transport_check_channel(channel, &in->m->options, &unfit)) {
+    } else if (!transport_check_channel(channel, &in->m->options, true,
+                                        &unfit)) {
         channel_unref(channel);
         fail_locked(in, unfit);
     } else {

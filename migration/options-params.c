@@ -132,6 +132,10 @@ static const ParamRow param_rows[MIG_PARAM__MAX] = {
     [MIG_PARAM_X_SNAPSHOT_POOL_SIZE] =
         NUMBER("x-snapshot-pool-size", 64 * MiB, 4 * MiB, INT64_MAX, "bytes",
                NULL),
+    /* With mapped-ram, on the destination: how memory comes out of the file. */
+    [MIG_PARAM_X_RESTORE_MODE] =
+        ENUM("x-restore-mode", RESTORE_MODE_AUTO, &qapi_type_RestoreMode,
+             NULL),
 };
 
 static int param_find(const char *name)

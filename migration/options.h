@@ -48,6 +48,7 @@ typedef enum MigParam {
     MIG_PARAM_MODE,                       /* MigMode */
     MIG_PARAM_DIRECT_IO,
     MIG_PARAM_X_SNAPSHOT_POOL_SIZE,       /* bytes */
+    MIG_PARAM_X_RESTORE_MODE,             /* RestoreMode */
     MIG_PARAM__MAX,
 } MigParam;
 

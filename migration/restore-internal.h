@@ -12,6 +12,8 @@ typedef struct RestoreBlock {
     RAMBlock *block;
     MappedPlaces places;
     uint64_t *bitmap;     /* a set bit: the page is in the file */
+    bool is_there;        /* its memory is as the file says */
+    bool shows_file;      /* ... by a mapping */
 } RestoreBlock;
 
 struct Restore {
@@ -26,7 +28,21 @@ static inline RestoreBlock *restore_block(const Restore *r, unsigned i)
     return &g_array_index(r->blocks, RestoreBlock, i);
 }
 
-/** restore_read_blocks() - read all pages of all blocks, by some threads
+/** restore_check_map() - can this block become a mapping of the file?
+ *  Errors: why not, the block named. */
+bool restore_check_map(const Restore *r, const RestoreBlock *rb,
+                       GError **error);
+
+/**
+ * restore_map_block() - have the block show the file
+ * Runs of pages that are in the file are mapped, smaller gaps between them as
+ * well; pages of zeros there that the file holds something of are cleared.
+ * Context, Errors: as restore_memory(), and the kernel's. Cost: O(runs).
+ */
+bool restore_map_block(Restore *r, RestoreBlock *rb, GError **error);
+
+/** restore_read_blocks() - read all pages of all blocks that are not there
+ *  yet, by some threads
  *  Context, Errors: as restore_memory(). */
 bool restore_read_blocks(Restore *r, GError **error);
 

@@ -31,18 +31,26 @@ typedef struct Piece {
     uint64_t npages;
 } Piece;
 
+static bool find_piece(const RestoreBlock *rb, uint64_t from, Piece *ret)
+{
+    if (rb->is_there) {
+        return false;
+    }
+    ret->rb = rb;
+    ret->first = bitmap_find_next_run(rb->bitmap, rb->block->npages, from,
+                                      &ret->npages);
+    ret->npages = MIN(ret->npages, PIECE_PAGES);
+    return ret->npages > 0;
+}
+
 static bool next_piece(Reader *reader, Piece *ret)
 {
     bool found = false;
 
     g_mutex_lock(&reader->lock);
     while (!reader->error && !found && reader->index < reader->r->blocks->len) {
-        ret->rb = restore_block(reader->r, reader->index);
-        ret->first = bitmap_find_next_run(ret->rb->bitmap,
-                                          ret->rb->block->npages,
-                                          reader->page, &ret->npages);
-        ret->npages = MIN(ret->npages, PIECE_PAGES);
-        found = ret->npages > 0;
+        found = find_piece(restore_block(reader->r, reader->index),
+                           reader->page, ret);
         if (found) {
             reader->page = ret->first + ret->npages;
         } else {
@@ -141,7 +149,9 @@ bool restore_read_blocks(Restore *r, GError **error)
         return false;
     }
     for (unsigned i = 0; i < r->blocks->len; i++) {
-        clear_block(restore_block(r, i));
+        if (!restore_block(r, i)->is_there) {
+            clear_block(restore_block(r, i));
+        }
     }
     g_mutex_init(&reader.lock);
     run_threads(&reader);
@@ -149,6 +159,9 @@ bool restore_read_blocks(Restore *r, GError **error)
     if (reader.error) {
         g_propagate_error(error, reader.error);
         return false;
+    }
+    for (unsigned i = 0; i < r->blocks->len; i++) {
+        restore_block(r, i)->is_there = true;
     }
     return true;
 }

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "io/channel-kinds.h"
+#include "trace/migration.h"
 #include "util/bitmap.h"
 #include "util/error.h"
 
@@ -102,16 +103,62 @@ bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error)
 
 /* ---- bringing memory there ------------------------------------------- */
 
+/* Whoever asks for it by name gets it, or an error. */
+static bool map_blocks(Restore *r, GError **error)
+{
+    for (unsigned i = 0; i < r->blocks->len; i++) {
+        RestoreBlock *rb = restore_block(r, i);
+
+        if (!restore_check_map(r, rb, error) ||
+            !restore_map_block(r, rb, error)) {
+            g_prefix_error(error, "parameter 'x-restore-mode': ");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Map what can be; the rest is read. */
+static void map_some(Restore *r)
+{
+    for (unsigned i = 0; i < r->blocks->len; i++) {
+        RestoreBlock *rb = restore_block(r, i);
+        g_autoptr(GError) error = NULL;
+
+        if (!restore_check_map(r, rb, &error) ||
+            !restore_map_block(r, rb, &error)) {
+            trace_restore_no_map(rb->block->name, error->message);
+        }
+    }
+}
+
 bool restore_memory(Restore *r, GError **error)
 {
+    if (r->config.mode == RESTORE_MODE_MAP) {
+        return map_blocks(r, error);
+    }
+    if (r->config.mode == RESTORE_MODE_AUTO) {
+        map_some(r);
+    }
     return restore_read_blocks(r, error);
+}
+
+bool restore_needs_file(const Restore *r)
+{
+    for (unsigned i = 0; i < r->blocks->len; i++) {
+        if (restore_block(r, i)->shows_file) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool restore_check_unused(const Restore *r, GError **error)
 {
-    if (r->config.direct_io) {
-        tm_error_set(error, "parameter 'direct-io' needs a stream with "
-                     "capability 'mapped-ram'");
+    if (r->config.direct_io || r->config.mode != RESTORE_MODE_AUTO) {
+        tm_error_set(error, "parameter '%s' needs a stream with capability "
+                     "'mapped-ram'", r->config.direct_io ? "direct-io"
+                                                         : "x-restore-mode");
         return false;
     }
     return true;

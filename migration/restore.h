@@ -7,6 +7,9 @@
  * state that the file describes.
  *
  * Memory need not be fresh: what the file says is zero is zero afterwards.
+ *
+ * The ways (RestoreMode) differ in when a page is read: before the guest runs,
+ * or when it is touched. docs/devel/restore.md compares them.
  */
 #ifndef MIGRATION_RESTORE_H
 #define MIGRATION_RESTORE_H
@@ -17,12 +20,14 @@
 
 #include "io/channel.h"
 #include "migration/stream.h"
+#include "qapi/qapi-types.h"
 #include "system/ramblock.h"
 #include "util/fdset.h"
 
 typedef struct Restore Restore;
 
 typedef struct RestoreConfig {
+    RestoreMode mode;
     bool direct_io;       /* read past the page cache */
     FdSets *fdsets;       /* that the file was opened with; may be NULL */
 } RestoreConfig;
@@ -51,6 +56,10 @@ bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error);
  *          memory is half loaded then and must not be used.
  */
 bool restore_memory(Restore *r, GError **error);
+
+/** restore_needs_file() - does memory depend on the file from now on?
+ *  Context: after restore_memory(). */
+bool restore_needs_file(const Restore *r);
 
 /** restore_check_unused() - the stream does not need us after all
  *  Errors: something was asked for that only fixed places can do. */

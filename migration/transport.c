@@ -19,19 +19,24 @@ uint64_t transport_place(const ChannelAddress *address)
 }
 
 /* What of @options can only be done with a file; or NULL. */
-static const char *needs_file(const MigrationOptions *options)
+static const char *needs_file(const MigrationOptions *options, bool incoming)
 {
     if (migration_options_cap(options, MIGRATION_CAPABILITY_MAPPED_RAM)) {
         return "capability 'mapped-ram'";
     }
-    return migration_options_param(options, MIG_PARAM_DIRECT_IO) ?
-        "parameter 'direct-io'" : NULL;
+    if (migration_options_param(options, MIG_PARAM_DIRECT_IO)) {
+        return "parameter 'direct-io'";
+    }
+    return incoming && migration_options_param(options,
+                                               MIG_PARAM_X_RESTORE_MODE) !=
+        RESTORE_MODE_AUTO ? "parameter 'x-restore-mode'" : NULL;
 }
 
-bool transport_check_incoming(const ChannelAddress *address,
-                              const MigrationOptions *options, GError **error)
+static bool check_file(const ChannelAddress *address,
+                       const MigrationOptions *options, bool incoming,
+                       GError **error)
 {
-    const char *who = needs_file(options);
+    const char *who = needs_file(options, incoming);
     g_autofree char *uri = NULL;
 
     if (!who || transport_is_storage(address)) {
@@ -40,6 +45,12 @@ bool transport_check_incoming(const ChannelAddress *address,
     uri = channel_address_to_uri(address);
     tm_error_set(error, "%s needs a file, 'file:NAME'; '%s' is none", who, uri);
     return false;
+}
+
+bool transport_check_incoming(const ChannelAddress *address,
+                              const MigrationOptions *options, GError **error)
+{
+    return check_file(address, options, true, error);
 }
 
 bool transport_check(const ChannelAddress *address,
@@ -61,13 +72,14 @@ bool transport_check(const ChannelAddress *address,
                      "'mapped-ram'");
         return false;
     }
-    return transport_check_incoming(address, options, error);
+    return check_file(address, options, false, error);
 }
 
 bool transport_check_channel(const Channel *channel,
-                             const MigrationOptions *options, GError **error)
+                             const MigrationOptions *options, bool incoming,
+                             GError **error)
 {
-    const char *who = needs_file(options);
+    const char *who = needs_file(options, incoming);
 
     if (!who || channel_has_cap(channel, CHANNEL_CAP_SEEK)) {
         return true;
@@ -83,7 +95,8 @@ static void connected(Channel *channel, const GError *error, void *opaque)
     g_autoptr(GError) unfit = NULL;
 
     m->connecting = NULL;
-    if (channel && !transport_check_channel(channel, &m->options, &unfit)) {
+    if (channel && !transport_check_channel(channel, &m->options, false,
+                                            &unfit)) {
         channel_unref(channel);
         migration_connected(m, NULL, unfit);
     } else {

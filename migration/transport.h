@@ -35,7 +35,8 @@ bool transport_check_incoming(const ChannelAddress *address,
 /** transport_check_channel() - the same, once it is open: what has a file's
  *  name need not be one. Errors: fixed places of what cannot seek. */
 bool transport_check_channel(const Channel *channel,
-                             const MigrationOptions *options, GError **error);
+                             const MigrationOptions *options, bool incoming,
+                             GError **error);
 
 /**
  * transport_connect() - begin to open @address; ends in migration_connected(),

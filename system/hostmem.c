@@ -196,6 +196,12 @@ static uint8_t *map_aligned(uint64_t size, uint64_t align, int flags, int fd)
     return host;
 }
 
+static void advise(HostMem *mem)
+{
+    madvise(mem->host, mem->size_bytes, MADV_DONTFORK);
+    madvise(mem->host, mem->size_bytes, MADV_HUGEPAGE); /* a wish */
+}
+
 static bool map_backing(HostMem *mem, GError **error)
 {
     int flags = mem->share ? MAP_SHARED : MAP_PRIVATE;
@@ -219,8 +225,7 @@ static bool map_backing(HostMem *mem, GError **error)
         return false;
     }
     mem->host = host;
-    madvise(host, mem->size_bytes, MADV_DONTFORK);
-    madvise(host, mem->size_bytes, MADV_HUGEPAGE); /* a wish; may be refused */
+    advise(mem);
     return true;
 }
 
@@ -335,6 +340,60 @@ bool hostmem_discard(HostMem *mem)
     }
     return !fallocate(mem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
                       mem->size_bytes);
+}
+
+bool hostmem_check_map(const HostMem *mem, GError **error)
+{
+    const char *why = mem->share ? "shared" : mem->prealloc ? "preallocated" :
+        mem->page_bytes != SMALL_PAGE_BYTES ? "made of huge pages" : NULL;
+
+    if (why) {
+        tm_error_set(error, "memory backend '%s' is %s", mem->id, why);
+        return false;
+    }
+    return true;
+}
+
+/* In place of what is there; -errno. */
+static int map_over(HostMem *mem, uint64_t offset, uint64_t bytes, int fd,
+                    uint64_t place)
+{
+    int flags = MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED |
+        (fd < 0 ? MAP_ANONYMOUS : 0);
+
+    return mmap(mem->host + offset, bytes, PROT_READ | PROT_WRITE, flags, fd,
+                place) == MAP_FAILED ? -errno : 0;
+}
+
+bool hostmem_make_anonymous(HostMem *mem, GError **error)
+{
+    int err = map_over(mem, 0, mem->size_bytes, -1, 0);
+
+    if (err) {
+        tm_error_set_errno(error, err, "cannot map memory backend '%s' anew",
+                           mem->id);
+        return false;
+    }
+    advise(mem);
+    mem->shows_file = false;
+    return true;
+}
+
+bool hostmem_map_file(HostMem *mem, uint64_t offset, uint64_t bytes, int fd,
+                      uint64_t place, GError **error)
+{
+    int err = map_over(mem, offset, bytes, fd, place);
+
+    if (err) {
+        /* A failed try may have left a hole. */
+        map_over(mem, offset, bytes, -1, 0);
+        tm_error_set_errno(error, err, "cannot map the file into memory "
+                           "backend '%s'", mem->id);
+        return false;
+    }
+    madvise(mem->host + offset, bytes, MADV_DONTFORK);
+    mem->shows_file = true;
+    return true;
 }
 
 void hostmem_free(HostMem *mem)

@@ -44,6 +44,12 @@ static bool check_file(const RAMBlock *block, GError **error)
     const HostMem *mem = block->mem;
     struct statfs fs;
 
+    if (mem->shows_file) {
+        tm_error_set(error, "RAM block '%s' is a mapping of the file it was "
+                     "restored from, whose pages cannot be write-protected",
+                     block->name);
+        return false;
+    }
     if (mem->kind != HOSTMEM_FILE) {
         return true;
     }

@@ -51,7 +51,11 @@ Channel *channel_file_new(int fd, int64_t offset);
  *          if needed and cut at @offset: what stands before it is kept
  * @flags:  O_RDONLY, O_WRONLY or O_RDWR, with O_DIRECT if wanted
  * @fdsets: may be NULL
- * Errors:  cannot open; no such fd set (no member that fits); cannot cut.
+ * A regular file is locked (flock) until the channel is closed: for itself by a
+ * writer, against writers by readers. Programs that do not ask are not kept
+ * out.
+ * Errors:  cannot open; somebody else has locked it; no such fd set (no member
+ *          that fits); cannot cut.
  */
 Channel *channel_file_open(const char *path, uint64_t offset, int flags,
                            FdSets *fdsets, GError **error);
@@ -69,6 +73,10 @@ int channel_file_fd(const Channel *c);
  * Errors:  no regular file or block device.
  */
 bool channel_file_size(Channel *c, uint64_t *ret_bytes, GError **error);
+
+/** channel_file_unlock() - let others have the file that was opened by its
+ *  name; other channels: nothing. Context: any thread. */
+void channel_file_unlock(Channel *c);
 
 /**
  * channel_file_sync() - have all that was written on the medium

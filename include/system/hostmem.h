@@ -41,6 +41,8 @@ typedef struct HostMem {
     char *mem_path;
     bool named;           /* a file that other processes can open by mem_path */
     bool in_use;          /* a RAM block was made of it */
+    bool shows_file;      /* parts of it are private mappings of some other
+                             file, see hostmem_map_file() */
 } HostMem;
 
 /**
@@ -67,6 +69,32 @@ HostMem *hostmem_new(const HostMemConfig *config, GError **error);
  * Returns: false if nothing was done.
  */
 bool hostmem_discard(HostMem *mem);
+
+/**
+ * hostmem_check_map() - can parts of it become private mappings of a file?
+ * Errors:  it is shared, preallocated or made of huge pages.
+ */
+bool hostmem_check_map(const HostMem *mem, GError **error);
+
+/**
+ * hostmem_make_anonymous() - fresh anonymous memory in its place, all zero
+ * Context: hostmem_check_map() holds; nobody uses the content.
+ * Errors:  the kernel's; some of it may be gone then.
+ */
+bool hostmem_make_anonymous(HostMem *mem, GError **error);
+
+/**
+ * hostmem_map_file() - show @bytes of a file at @offset; writes stay here
+ * @fd:    may be closed afterwards
+ * @place: in the file; like @offset and @bytes a multiple of 4096
+ * Whoever changes the file later changes what was not written yet, and cuts
+ * pages out of memory by cutting the file: see that nobody does.
+ * Context: hostmem_check_map() holds; nobody uses the content.
+ * Errors:  the kernel's (no mapping of this file; too many mappings); the
+ *          part is anonymous and zero then.
+ */
+bool hostmem_map_file(HostMem *mem, uint64_t offset, uint64_t bytes, int fd,
+                      uint64_t place, GError **error);
 
 /** hostmem_free() - unmap and close; NULL is fine. Context: nobody uses it. */
 void hostmem_free(HostMem *mem);

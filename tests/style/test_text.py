@@ -15,7 +15,8 @@ VERBS = ('guest_write', 'dirty_bitmap_mark', 'dirty_sync_round',
          'page_encode', 'page_send_run', 'page_load_run', 'guest_load_page')
 # The only callers: who else would open a second door.
 ONE_CALLER = {
-    'guest_load_page': ('migration/page-load.c', 'migration/restore-read.c'),
+    'guest_load_page': ('migration/page-load.c', 'migration/restore-map.c',
+                        'migration/restore-read.c'),
     'guest_load_place': ('migration/restore-read.c',),
     'dirty_bitmap_take': ('migration/ram.c',),
 }

@@ -14,7 +14,9 @@
 #include "tests/unit/fake-mapped.h"
 #include "util/byteorder.h"
 
-static const RestoreConfig plain;
+static const RestoreConfig plain = { .mode = RESTORE_MODE_READ };
+static const RestoreConfig map = { .mode = RESTORE_MODE_MAP };
+static const RestoreConfig automatic = { .mode = RESTORE_MODE_AUTO };
 static const uint64_t two_blocks[] = {130, 5};
 
 #define HEADER 111             /* of b0, see test-mapped-save.c */
@@ -47,16 +49,17 @@ typedef struct MemoryKind {
     const char *name;
     HostMemKind kind;
     bool share, prealloc;
+    const char *no_map;      /* why it cannot be mapped */
 } MemoryKind;
 
 static const MemoryKind memory_kinds[] = {
-    { "anonymous", HOSTMEM_RAM, false, false },
-    { "preallocated", HOSTMEM_RAM, false, true },
-    { "shared-anonymous", HOSTMEM_RAM, true, false },
-    { "memfd", HOSTMEM_MEMFD, true, false },
-    { "private-memfd", HOSTMEM_MEMFD, false, false },
-    { "shared-file", HOSTMEM_FILE, true, false },
-    { "private-file", HOSTMEM_FILE, false, false },
+    { "anonymous", HOSTMEM_RAM, false, false, NULL },
+    { "preallocated", HOSTMEM_RAM, false, true, "is preallocated" },
+    { "shared-anonymous", HOSTMEM_RAM, true, false, "is shared" },
+    { "memfd", HOSTMEM_MEMFD, true, false, "is shared" },
+    { "private-memfd", HOSTMEM_MEMFD, false, false, NULL },
+    { "shared-file", HOSTMEM_FILE, true, false, "is shared" },
+    { "private-file", HOSTMEM_FILE, false, false, NULL },
 };
 
 /* Blocks as those of @f, of memory that has been written all over; a file
@@ -93,9 +96,22 @@ static void used_memory(RAMList *list, HostMem *mems[2],
     }
 }
 
-static void test_memory_becomes_what_the_file_says(gconstpointer opaque)
+static void check_restored(Restore *r, const MemoryKind *kind,
+                           const RestoreConfig *config, HostMem *mems[2])
+{
+    bool mapped = config->mode != RESTORE_MODE_READ && !kind->no_map;
+
+    g_assert_cmpint(restore_needs_file(r), ==, mapped);
+    g_assert_cmpint(mems[0]->shows_file, ==, mapped);
+    g_assert_cmpint(mems[1]->shows_file, ==, mapped);
+    g_assert_cmpuint(restore_normal_pages(r), ==, 59);
+    g_assert_cmpuint(restore_zero_pages(r), ==, 135 - 59);
+}
+
+static void restore_kind(const MemoryKind *kind, const RestoreConfig *config)
 {
     g_autofree char *path = g_strdup_printf("/tmp/test-restore-%d", getpid());
+    bool works = config->mode != RESTORE_MODE_MAP || !kind->no_map;
     g_autoptr(GError) error = NULL;
     g_autoptr(Restore) r = NULL;
     HostMem *mems[2];
@@ -103,20 +119,167 @@ static void test_memory_becomes_what_the_file_says(gconstpointer opaque)
     RAMList list;
 
     set_up(&f);
-    used_memory(&list, mems, opaque, path);
-    r = restore_new(f.file, &plain);
+    used_memory(&list, mems, kind, path);
+    r = restore_new(f.file, config);
     fake_mapped_take(&f, &list, r, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(restore_normal_pages(r), ==, 59);
-    g_assert_cmpuint(restore_zero_pages(r), ==, 135 - 59);
-    restore_memory(r, &error);
-    g_assert_no_error(error);
-    fake_mapped_assert_same(&f.list, &list);
+    g_assert_cmpint(restore_memory(r, &error), ==, works);
+    if (works) {
+        fake_mapped_assert_same(&f.list, &list);
+        check_restored(r, kind, config, mems);
+    } else {
+        g_assert_nonnull(strstr(error->message, kind->no_map));
+        g_assert_nonnull(strstr(error->message, "parameter 'x-restore-mode': "
+                                "RAM block 'b0' cannot be mapped"));
+    }
     ram_list_done(&list);
     hostmem_free(mems[0]);
     hostmem_free(mems[1]);
     fake_mapped_done(&f);
 }
+
+static void test_memory_becomes_what_the_file_says(gconstpointer opaque)
+{
+    restore_kind(opaque, &plain);
+    restore_kind(opaque, &map);
+    restore_kind(opaque, &automatic);
+}
+
+/* ---- by mapping --------------------------------------------------------- */
+
+/* @f's file into @g's memory. */
+static Restore *restore_by(const FakeMapped *f, FakeMapped *g,
+                           const RestoreConfig *config)
+{
+    Restore *r = restore_new(f->file, config);
+    g_autoptr(GError) error = NULL;
+
+    fake_mapped_take(f, &g->list, r, &error);
+    g_assert_no_error(error);
+    restore_memory(r, &error);
+    g_assert_no_error(error);
+    fake_mapped_assert_same(&f->list, &g->list);
+    return r;
+}
+
+/* The same file twice; neither sees what the other writes, nor does it. */
+static void test_writes_to_a_mapping_stay_there(void)
+{
+    g_autoptr(Restore) a = NULL;
+    g_autoptr(Restore) b = NULL;
+    FakeMapped f, g, h;
+
+    set_up(&f);
+    fake_mapped_init(&g, 2, two_blocks);
+    fake_mapped_init(&h, 2, two_blocks);
+    a = restore_by(&f, &g, &map);
+    for (unsigned page = 0; page < 130; page++) {
+        fake_mapped_fill(fake_mapped_block(&g, 0), page, 77);
+    }
+    b = restore_by(&f, &h, &map);
+    for (unsigned page = 0; page < 130; page += 2) {
+        fake_mapped_fill(fake_mapped_block(&h, 0), page, 88);
+    }
+    for (unsigned page = 0; page < 130; page++) {
+        g_assert_cmpuint(*(fake_mapped_block(&g, 0)->host + (page << 12)), ==,
+                         77);
+    }
+    fake_mapped_done(&h);
+    fake_mapped_done(&g);
+    fake_mapped_init(&g, 2, two_blocks);
+    restore_free(restore_by(&f, &g, &plain));
+    fake_mapped_done(&g);
+    fake_mapped_done(&f);
+}
+
+/* Pages of zeros at places where the file holds something, as other writers
+ * leave it: alone, in a row, at both ends of a piece. */
+static void test_stale_pages_read_as_zeros(void)
+{
+    g_autofree char *stale = g_strnfill(4096, 's');
+    FakeMapped f, g;
+
+    fake_mapped_init(&f, 2, two_blocks);
+    for (unsigned page = 3; page < 120; page += 9) {
+        fake_mapped_fill(fake_mapped_block(&f, 0), page, page);
+    }
+    fake_mapped_save(&f);
+    for (unsigned page = 0; page < 130; page++) {
+        if (page % 9 != 3 && page % 5) {
+            fake_mapped_poke(&f, PAGES + (page << 12), stale, 4096);
+        }
+    }
+    fake_mapped_init(&g, 2, two_blocks);
+    restore_free(restore_by(&f, &g, &map));
+    fake_mapped_done(&g);
+    fake_mapped_done(&f);
+}
+
+/* How many mappings lie in the memory of @block, and of what. */
+static unsigned count_mappings(const RAMBlock *block, unsigned *ret_of_files)
+{
+    uint64_t first = (uintptr_t)block->host, end = first + block->length;
+    g_autofree char *text = NULL;
+    g_auto(GStrv) lines = NULL;
+    unsigned n = 0;
+
+    g_file_get_contents("/proc/self/maps", &text, NULL, NULL);
+    lines = g_strsplit(text, "\n", -1);
+    *ret_of_files = 0;
+    for (unsigned i = 0; lines[i]; i++) {
+        unsigned long from, to, inode;
+
+        if (sscanf(lines[i], "%lx-%lx %*s %*x %*s %lu", &from, &to,
+                   &inode) == 3 && from < end && to > first) {
+            n++;
+            *ret_of_files += inode != 0;
+        }
+    }
+    return n;
+}
+
+/* Gaps of 2 MiB stay anonymous, smaller ones are mapped with the rest. */
+static void test_gaps_are_mapped_if_small(void)
+{
+    static const uint64_t npages[] = {8192};
+    static const uint64_t at[] = {0, 511, 1023, 1024, 1537, 8191};
+    unsigned files, all;
+    FakeMapped f, g;
+
+    fake_mapped_init(&f, 1, npages);
+    for (unsigned i = 0; i < G_N_ELEMENTS(at); i++) {
+        fake_mapped_fill(fake_mapped_block(&f, 0), at[i], 1 + i);
+    }
+    fake_mapped_save(&f);
+    fake_mapped_init(&g, 1, npages);
+    restore_free(restore_by(&f, &g, &map));
+    all = count_mappings(fake_mapped_block(&g, 0), &files);
+    /* 0-1024, 1537, 8191: 511 and 1023 are 511 pages apart, 1024 and 1537
+     * are 512. */
+    g_assert_cmpuint(files, ==, 3);
+    g_assert_cmpuint(all, >=, 4);
+    g_assert_cmpuint(all, <=, 6); /* the last may be one with what follows */
+    fake_mapped_done(&g);
+    fake_mapped_done(&f);
+}
+
+static void test_direct_io_excludes_a_mapping(void)
+{
+    const RestoreConfig both = { .mode = RESTORE_MODE_MAP, .direct_io = true };
+    g_autoptr(Restore) r = NULL;
+    g_autoptr(GError) error = NULL;
+    FakeMapped f;
+
+    set_up(&f);
+    r = restore_new(f.file, &both);
+    fake_mapped_take(&f, &f.list, r, &error);
+    g_assert_no_error(error);
+    g_assert_false(restore_memory(r, &error));
+    g_assert_nonnull(strstr(error->message, "'direct-io'"));
+    fake_mapped_done(&f);
+}
+
+/* ---- by reading ---------------------------------------------------------- */
 
 /* More than one piece for each thread, and runs longer than a piece. */
 static void test_large_blocks_are_read_whole(void)
@@ -324,6 +487,14 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, &memory_kinds[i],
                              test_memory_becomes_what_the_file_says);
     }
+    g_test_add_func("/restore/map/writes-stay-there",
+                    test_writes_to_a_mapping_stay_there);
+    g_test_add_func("/restore/map/stale-pages-are-zeros",
+                    test_stale_pages_read_as_zeros);
+    g_test_add_func("/restore/map/small-gaps-too",
+                    test_gaps_are_mapped_if_small);
+    g_test_add_func("/restore/map/not-with-direct-io",
+                    test_direct_io_excludes_a_mapping);
     g_test_add_func("/restore/read/large-blocks",
                     test_large_blocks_are_read_whole);
     g_test_add_func("/restore/refused/header", test_header_is_checked);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What channels on files can do beyond others: size, holes, syncing, the file
+ * once more past the page cache, and who keeps whom out.
+ */
+#include <fcntl.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/channel-kinds.h"
+
+static char *dir, *path;
+
+static Channel *open_or_fail(int flags)
+{
+    g_autoptr(GError) error = NULL;
+    Channel *c = channel_file_open(path, 0, flags, NULL, &error);
+
+    g_assert_no_error(error);
+    return c;
+}
+
+static void refuse(int flags, const char *words)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(channel_file_open(path, 0, flags, NULL, &error));
+    if (!strstr(error->message, words)) {
+        g_error("'%s' is not in '%s'", words, error->message);
+    }
+}
+
+static void write_file(const char *text)
+{
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+static void expect_file(const char *text)
+{
+    g_autofree char *got = NULL;
+
+    g_assert_true(g_file_get_contents(path, &got, NULL, NULL));
+    g_assert_cmpstr(got, ==, text);
+}
+
+static void test_writer_is_alone(void)
+{
+    Channel *writer;
+
+    write_file("old");
+    writer = open_or_fail(O_WRONLY);
+    refuse(O_WRONLY, "it is in use");
+    refuse(O_RDONLY, "it is being written");
+    g_assert_true(channel_close(writer, NULL));
+    channel_unref(open_or_fail(O_RDONLY));
+    channel_unref(writer);
+}
+
+/* Refused before anything is cut off. */
+static void test_readers_keep_writers_out(void)
+{
+    Channel *a, *b, *writer;
+
+    write_file("memory");
+    a = open_or_fail(O_RDONLY);
+    b = open_or_fail(O_RDONLY);
+    refuse(O_WRONLY, "by a guest that was restored from it");
+    channel_unref(a);
+    refuse(O_WRONLY, "it is in use");
+    expect_file("memory");
+    channel_file_unlock(b);
+    writer = open_or_fail(O_WRONLY);
+    expect_file("");
+    channel_unref(b); /* is not the writer's end */
+    refuse(O_RDONLY, "it is being written");
+    channel_unref(writer);
+}
+
+/* The set's member goes on living when our copy of it is closed. */
+static void test_lock_is_not_left_in_an_fd_set(void)
+{
+    g_autoptr(FdSets) sets = fdsets_new();
+    g_autoptr(GError) error = NULL;
+    int64_t id = 1;
+    Channel *c;
+
+    write_file("x");
+    fdsets_add(sets, open(path, O_RDWR | O_CLOEXEC), &id, NULL, NULL, &error);
+    g_assert_no_error(error);
+    c = channel_file_open("/dev/fdset/1", 0, O_RDWR, sets, &error);
+    g_assert_no_error(error);
+    refuse(O_RDONLY, "it is being written");
+    channel_unref(c);
+    channel_unref(open_or_fail(O_WRONLY));
+}
+
+static void test_size_punch_and_sync(void)
+{
+    g_autofree char *text = g_strnfill(64 << 12, 'x');
+    g_autoptr(Channel) pipe = channel_null_new();
+    g_autoptr(Channel) c = NULL;
+    g_autoptr(GError) error = NULL;
+    uint64_t n = 0;
+    char buf[8192];
+    int fd;
+
+    unlink(path);
+    c = open_or_fail(O_RDWR);
+    g_assert_true(channel_write_full(c, text, 64 << 12, &error));
+    g_assert_true(channel_file_sync(c, &error));
+    g_assert_true(channel_file_sync(c, &error));
+    g_assert_true(channel_file_size(c, &n, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(n, ==, 64 << 12);
+    fd = channel_file_fd(c);
+    g_assert_cmpint(fd, >=, 0);
+    if (channel_file_punch(c, 4096, 40 << 12)) {
+        struct stat st;
+
+        g_assert_cmpint(fstat(fd, &st), ==, 0);
+        g_assert_cmpuint(st.st_blocks * 512, <=, 28 << 12);
+        g_assert_cmpint(pread(fd, buf, 8192, 0), ==, 8192);
+        g_assert_cmpint(buf[4095], ==, 'x');
+        g_assert_cmpint(buf[4096], ==, 0);
+    }
+    g_assert_cmpint(channel_file_fd(pipe), ==, -1);
+    g_assert_false(channel_file_size(pipe, &n, &error));
+    g_assert_nonnull(strstr(error->message, "cannot find the size"));
+    g_assert_false(channel_file_punch(pipe, 0, 4096));
+    g_assert_true(channel_file_sync(pipe, NULL)); /* it keeps nothing */
+    channel_file_unlock(pipe);
+}
+
+static void test_direct_is_the_same_file(void)
+{
+    g_autofree char *text = g_strnfill(2 << 12, 'y');
+    g_autoptr(GError) error = NULL;
+    Channel *c, *direct;
+    void *page = g_aligned_alloc(1, 4096, 4096);
+    struct iovec iov = { page, 4096 };
+
+    unlink(path);
+    c = open_or_fail(O_RDWR);
+    g_assert_true(channel_write_full(c, text, 2 << 12, NULL));
+    direct = channel_file_open_direct(c, true, NULL, &error);
+    if (!direct) {
+        g_test_skip(error->message);
+    } else {
+        memset(page, 'z', 4096);
+        g_assert_true(channel_pwritev_full(direct, &iov, 1, 4096, &error));
+        channel_unref(direct);
+        memset(page, 0, 4096);
+        g_assert_true(channel_preadv_full(c, &iov, 1, 0, &error));
+        g_assert_cmpint(*(char *)page, ==, 'y'); /* it was not cut */
+        g_assert_true(channel_preadv_full(c, &iov, 1, 4096, &error));
+        g_assert_cmpint(*(char *)page, ==, 'z');
+    }
+    g_aligned_free(page);
+    channel_unref(c);
+}
+
+static void refuse_direct(Channel *c, const char *words)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(channel_file_open_direct(c, false, NULL, &error));
+    if (!strstr(error->message, words)) {
+        g_error("'%s' is not in '%s'", words, error->message);
+    }
+}
+
+static void test_direct_is_refused_with_words(void)
+{
+    g_autoptr(Channel) proc = channel_file_open("/proc/self/status", 0,
+                                                O_RDONLY, NULL, NULL);
+    g_autoptr(Channel) nameless = channel_file_new(dup(0), -1);
+    g_autoptr(Channel) moved = NULL;
+
+    refuse_direct(proc, "which its file system does not have");
+    refuse_direct(nameless, "was not opened by a name");
+    write_file("one");
+    moved = open_or_fail(O_RDONLY);
+    unlink(path);
+    refuse_direct(moved, "cannot open");
+    write_file("another");
+    refuse_direct(moved, "Stale file handle");
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    g_test_init(&argc, &argv, NULL);
+    dir = g_dir_make_tmp("channel-file-XXXXXX", NULL);
+    path = g_build_filename(dir, "file", NULL);
+    g_test_add_func("/channel-file/lock/writer-is-alone", test_writer_is_alone);
+    g_test_add_func("/channel-file/lock/readers-keep-writers-out",
+                    test_readers_keep_writers_out);
+    g_test_add_func("/channel-file/lock/is-not-left-in-an-fd-set",
+                    test_lock_is_not_left_in_an_fd_set);
+    g_test_add_func("/channel-file/size-punch-and-sync",
+                    test_size_punch_and_sync);
+    g_test_add_func("/channel-file/direct/is-the-same-file",
+                    test_direct_is_the_same_file);
+    g_test_add_func("/channel-file/direct/is-refused-with-words",
+                    test_direct_is_refused_with_words);
+    status = g_test_run();
+    unlink(path);
+    g_rmdir(dir);
+    return status;
+}
