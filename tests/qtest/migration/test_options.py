@@ -50,7 +50,7 @@ def capabilities():
     with Vm(suite.options.binary) as vm:
         here = {'events', 'validate-uuid', 'return-path',
                 'pause-before-switchover', 'auto-converge', 'switchover-ack',
-                'x-ignore-shared', 'mapped-ram'}
+                'x-ignore-shared', 'mapped-ram', 'background-snapshot'}
         every = vm.cmd('query-migrate-capabilities')
         if len(every) != 22:
             raise AssertionError(len(every))
