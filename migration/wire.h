@@ -100,6 +100,7 @@ typedef struct WireMessageHeader {
 
 /* The words of the RAM section: a byte offset within the block, and flags. */
 #define WIRE_RAM_VERSION 4
+#define WIRE_PAGE_BYTES UINT64_C(4096)
 #define WIRE_RAM_FLAGS_MASK UINT64_C(0xFFF)
 enum {
     WIRE_RAM_ZERO = 0x002,

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Checksums of pages, in memory; see page-sums.h. Runs once per page that is
+ * sent or loaded. How the table travels is page-sums-table.c's.
+ */
+#include "migration/page-sums.h"
+
+#include <string.h>
+#include <xxhash.h>
+#ifdef HAVE_XXH_DISPATCH
+/* The same functions, in the best variant that this CPU can run. */
+#include <xxh_x86dispatch.h>
+#endif
+
+#include "migration/wire.h"
+#include "util/bitmap.h"
+#include "util/buffer-is-zero.h"
+#include "util/error.h"
+
+static void block_free(PageSumBlock *block)
+{
+    g_free(block->name);
+    g_free(block->sums);
+    g_free(block->filled);
+    g_free(block->seen);
+    g_free(block);
+}
+
+PageSums *page_sums_new(void)
+{
+    PageSums *sums = g_new0(PageSums, 1);
+
+    sums->blocks = g_ptr_array_new_with_free_func((GDestroyNotify)block_free);
+    return sums;
+}
+
+void page_sums_free(PageSums *sums)
+{
+    if (sums) {
+        g_ptr_array_unref(sums->blocks);
+        g_free(sums);
+    }
+}
+
+PageSumBlock *page_sums_add(PageSums *sums, const char *name, uint64_t npages,
+                            GError **error)
+{
+    PageSumBlock *block = g_new0(PageSumBlock, 1);
+
+    block->name = g_strdup(name);
+    block->seed = XXH3_64bits(name, strlen(name));
+    block->npages = npages;
+    /* Large ones come as untouched zero pages, as with bitmaps. */
+    block->sums = npages <= SIZE_MAX / sizeof(uint64_t)
+                      ? g_try_malloc0_n(MAX(npages, 1), sizeof(uint64_t))
+                      : NULL;
+    block->filled = bitmap_try_new(npages, NULL);
+    block->seen = bitmap_try_new(npages, NULL);
+    if (!block->sums || !block->filled || !block->seen) {
+        tm_error_set(error, "no memory for the checksums of the %"
+                     G_GUINT64_FORMAT " pages of RAM block '%s'", npages,
+                     name);
+        block_free(block);
+        return NULL;
+    }
+    g_ptr_array_add(sums->blocks, block);
+    return block;
+}
+
+PageSumBlock *page_sums_find(const PageSums *sums, const char *name)
+{
+    for (unsigned i = 0; i < sums->blocks->len; i++) {
+        PageSumBlock *block = g_ptr_array_index(sums->blocks, i);
+
+        if (!strcmp(block->name, name)) {
+            return block;
+        }
+    }
+    return NULL;
+}
+
+uint64_t page_sum(const PageSumBlock *block, uint64_t page, const void *data)
+{
+    return XXH3_64bits_withSeed(data, WIRE_PAGE_BYTES,
+                                block->seed + page * WIRE_PAGE_BYTES);
+}
+
+/* Most pages are noted once, or as they were before: look, then change. */
+static void set_to(uint64_t *map, uint64_t bit, bool value)
+{
+    if (bitmap_test_bit_atomic(map, bit) == value) {
+        return;
+    }
+    if (value) {
+        bitmap_test_and_set_atomic(map, bit);
+    } else {
+        bitmap_test_and_clear_atomic(map, bit);
+    }
+}
+
+uint64_t page_sums_note(PageSumBlock *block, uint64_t page, const void *data)
+{
+    bool filled = data && !buffer_is_zero(data, WIRE_PAGE_BYTES);
+    uint64_t sum = data ? page_sum(block, page, data) : 0;
+
+    if (filled || block->sums[page]) {
+        block->sums[page] = filled ? sum : 0;
+    }
+    set_to(block->filled, page, filled);
+    set_to(block->seen, page, true);
+    return sum;
+}
+
+void page_sums_note_all(PageSumBlock *block, const uint8_t *host)
+{
+    for (uint64_t i = 0; i < block->npages; i++) {
+        const uint8_t *data = host + i * WIRE_PAGE_BYTES;
+
+        page_sums_note(block, i,
+                       buffer_is_zero(data, WIRE_PAGE_BYTES) ? NULL : data);
+    }
+}
+
+uint64_t page_sums_check_all(const PageSumBlock *block, const uint8_t *host)
+{
+    for (uint64_t i = 0; i < block->npages; i++) {
+        const uint8_t *data = host + i * WIRE_PAGE_BYTES;
+        bool filled = !buffer_is_zero(data, WIRE_PAGE_BYTES);
+
+        if (filled != bitmap_test_bit(block->filled, i) ||
+            (filled && block->sums[i] != page_sum(block, i, data))) {
+            return i;
+        }
+    }
+    return block->npages;
+}
