@@ -144,6 +144,12 @@ static void put_live_header(SaveVm *sv, Stream *s, WireSection type,
     wire_put_section(s, &header);
 }
 
+/* Not in parts: see savevm.h. */
+static bool is_whole(const LiveSection *live)
+{
+    return !live->ops->setup;
+}
+
 /* Footer, and whatever went wrong, with the section's name. */
 static bool end_section(SaveVm *sv, Stream *s, const char *name, uint32_t id,
                         bool ok, GError **error)
@@ -164,6 +170,9 @@ bool savevm_setup(SaveVm *sv, Stream *s, GError **error)
         const LiveSection *live = &sv->live[i];
         bool ok;
 
+        if (is_whole(live)) {
+            continue;
+        }
         put_live_header(sv, s, WIRE_SECTION_START, i);
         ok = live->ops->setup(live->opaque, s, error);
         if (!end_section(sv, s, live->name, live_id(i), ok, error)) {
@@ -179,7 +188,9 @@ uint64_t savevm_pending(SaveVm *sv, bool exact)
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < sv->n_live; i++) {
-        sum += sv->live[i].ops->pending(sv->live[i].opaque, exact);
+        if (!is_whole(&sv->live[i])) {
+            sum += sv->live[i].ops->pending(sv->live[i].opaque, exact);
+        }
     }
     return sum;
 }
@@ -192,6 +203,9 @@ int savevm_iterate(SaveVm *sv, Stream *s, GError **error)
         const LiveSection *live = &sv->live[i];
         int done;
 
+        if (is_whole(live)) {
+            continue;
+        }
         put_live_header(sv, s, WIRE_SECTION_PART, i);
         done = live->ops->iterate(live->opaque, s, error);
         if (!end_section(sv, s, live->name, live_id(i), done >= 0, error)) {
@@ -202,19 +216,29 @@ int savevm_iterate(SaveVm *sv, Stream *s, GError **error)
     return all;
 }
 
-bool savevm_complete(SaveVm *sv, Stream *s, GError **error)
+/* The last bodies: END of what came in parts, or FULL of what is whole. */
+static bool complete_live(SaveVm *sv, Stream *s, WireSection type,
+                          GError **error)
 {
     for (unsigned i = 0; i < sv->n_live; i++) {
         const LiveSection *live = &sv->live[i];
         bool ok;
 
-        put_live_header(sv, s, WIRE_SECTION_END, i);
+        if (is_whole(live) != (type == WIRE_SECTION_FULL)) {
+            continue;
+        }
+        put_live_header(sv, s, type, i);
         ok = live->ops->complete(live->opaque, s, error);
         if (!end_section(sv, s, live->name, live_id(i), ok, error)) {
             return false;
         }
     }
     return true;
+}
+
+bool savevm_complete(SaveVm *sv, Stream *s, GError **error)
+{
+    return complete_live(sv, s, WIRE_SECTION_END, error);
 }
 
 /* ---- devices --------------------------------------------------------- */
@@ -299,6 +323,9 @@ bool savevm_put_devices(SaveVm *sv, Stream *s, GError **error)
     size_t len;
     const uint8_t *data = stream_memory(sv->devices, &len);
 
+    if (!complete_live(sv, s, WIRE_SECTION_FULL, error)) {
+        return false;
+    }
     stream_put_bytes(s, data, len);
     stream_flush(s);
     return stream_check(s, error);

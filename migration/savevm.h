@@ -13,7 +13,7 @@
  *   savevm_put_switchover_start()
  *   savevm_complete()               END of every live section
  *   savevm_collect_devices()        big lock: device state into memory
- *   savevm_put_devices()            FULL sections
+ *   savevm_put_devices()            FULL sections: whole ones, then devices
  *        from here on the destination may run the guest
  *   savevm_put_end()                end byte, description
  *
@@ -38,6 +38,9 @@ typedef struct SaveVm SaveVm;
  * A section that is sent in parts while the guest runs. Hooks of the source
  * run in the migration thread without the big lock, load in the loading
  * thread without it. Bodies only: header and footer are written around them.
+ *
+ * One without a setup hook is sent whole, before the devices: it has complete
+ * and load only, the body of FULL.
  */
 typedef struct SectionOps {
     /** Source: put the body of START. */
@@ -48,7 +51,8 @@ typedef struct SectionOps {
     /** Source: put the body of one PART.
      *  Returns: 1 if nothing is left just now, 0 if more is, -1 with @error. */
     int (*iterate)(void *opaque, Stream *s, GError **error);
-    /** Source, vCPUs stopped: put the body of END, all that is left. */
+    /** Source, vCPUs stopped: put the body of END, all that is left. A whole
+     *  section's may be called while they run, in a background snapshot. */
     bool (*complete)(void *opaque, Stream *s, GError **error);
     /** Destination: get the body of a @type section.
      *  @version: of the section's START or FULL header. */
@@ -110,7 +114,7 @@ void savevm_note_sleep(SaveVm *sv);
 /** savevm_put_switchover_start() - nothing if the property is off. */
 bool savevm_put_switchover_start(SaveVm *sv, Stream *s, GError **error);
 
-/** savevm_complete() - END sections. */
+/** savevm_complete() - END sections of those that are sent in parts. */
 bool savevm_complete(SaveVm *sv, Stream *s, GError **error);
 
 /** savevm_collect_devices() - fetch the vCPUs' registers and serialise every
@@ -118,7 +122,8 @@ bool savevm_complete(SaveVm *sv, Stream *s, GError **error);
  *  Context: big lock, vCPUs stopped. Errors: a device's, named. */
 bool savevm_collect_devices(SaveVm *sv, GError **error);
 
-/** savevm_put_devices() - what was collected; flushes. Context: no lock.
+/** savevm_put_devices() - the sections that are sent whole, then what was
+ *  collected; flushes. Context: no lock.
  *  Errors: the stream's; the destination lacks at least the end byte. */
 bool savevm_put_devices(SaveVm *sv, Stream *s, GError **error);
 

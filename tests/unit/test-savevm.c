@@ -10,6 +10,7 @@
 
 #include "io/channel-kinds.h"
 #include "migration/wire.h"
+#include "system/big-lock.h"
 #include "system/runstate.h"
 #include "system/vm-clock.h"
 #include "tests/unit/fake-stream.h"
@@ -551,6 +552,109 @@ static void test_return_path_that_is_closed_fails_the_load(void)
     toy_machine_done(&fm);
 }
 
+/* ---- sections that are sent whole ------------------------------------ */
+
+static bool whole_complete(void *opaque, Stream *s, GError **error)
+{
+    stream_put_be16(s, 0x5757);
+    return true;
+}
+
+static bool whole_load(void *opaque, Stream *s, WireSection type,
+                       uint32_t version, GError **error)
+{
+    g_assert_cmpint(type, ==, WIRE_SECTION_FULL);
+    g_assert_cmpuint(version, ==, 7);
+    *(uint16_t *)opaque = stream_get_be16(s);
+    return true;
+}
+
+static const SectionOps whole_ops = { .complete = whole_complete,
+                                      .load = whole_load };
+
+/* The stream of a machine with one; parts are as if there were none. */
+static GByteArray *whole_stream(void)
+{
+    g_autoptr(Stream) s = stream_new_memory_output();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(SaveVm) sv = NULL;
+    LiveSection live[2];
+    const uint8_t *data;
+    GByteArray *bytes;
+    ToyMachine fm;
+    size_t n;
+
+    toy_machine_init(&fm, NAME, RUN_STATE_PAUSED);
+    live[0] = fake_live_section(&fm);
+    live[1] = (LiveSection){ "whole", 3, 7, &whole_ops, NULL };
+    sv = savevm_new(fm.vm, &fm.options, live, 2);
+    g_assert_true(savevm_put_header(sv, s, &error));
+    g_assert_true(savevm_setup(sv, s, &error));
+    g_assert_cmpuint(savevm_pending(sv, false), ==, 4);
+    g_assert_cmpint(savevm_iterate(sv, s, &error), ==, 0);
+    savevm_note_runstate(sv);
+    g_assert_true(savevm_complete(sv, s, &error));
+    g_assert_true(savevm_collect_devices(sv, &error));
+    g_assert_true(savevm_put_devices(sv, s, &error));
+    g_assert_true(savevm_put_end(sv, s, &error));
+    g_assert_no_error(error);
+    data = stream_memory(s, &n);
+    bytes = g_byte_array_append(g_byte_array_new(), data, n);
+    toy_machine_done(&fm);
+    return bytes;
+}
+
+static bool load_whole(const GByteArray *bytes, bool known, GError **error)
+{
+    g_autoptr(Stream) s = stream_new_memory_input(bytes->data, bytes->len);
+    g_autoptr(LoadVm) lv = NULL;
+    uint16_t value = 0;
+    LiveSection live[2];
+    ToyMachine fm;
+    bool ok;
+
+    toy_machine_init(&fm, NAME, RUN_STATE_INMIGRATE);
+    live[0] = fake_live_section(&fm);
+    live[1] = (LiveSection){ "whole", 3, 7, &whole_ops, &value };
+    lv = loadvm_new(fm.vm, &fm.options, NULL, live, known ? 2 : 1);
+    big_unlock();
+    ok = loadvm_run(lv, s, error);
+    big_lock();
+    g_assert_cmphex(value, ==, ok ? 0x5757 : 0);
+    toy_machine_done(&fm);
+    return ok;
+}
+
+static void test_whole_section_is_between_parts_and_devices(void)
+{
+    static const char want[] =
+        "\1\0\0\0\1\7numbers\0\0\0\0\0\0\0\4" "\x11\x11\x11\x11"
+        "\x7e\0\0\0\1" "\2\0\0\0\1" "\0\0\0\1" "\x7e\0\0\0\1"
+        "\3\0\0\0\1" "\0\0\0\2" "\x7e\0\0\0\1"
+        "\4\0\0\0\2\5whole\0\0\0\3\0\0\0\7" "WW" "\x7e\0\0\0\2"
+        "\4\0\0\0\0\5timer";
+    g_autoptr(GByteArray) bytes = whole_stream();
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpmem(bytes->data + 20, sizeof(want) - 1, want,
+                    sizeof(want) - 1);
+    g_assert_true(load_whole(bytes, true, &error));
+    g_assert_no_error(error);
+    g_assert_false(load_whole(bytes, false, &error));
+    expect_words(&error, "section 'whole', instance 3, byte");
+}
+
+static void test_whole_section_must_have_come(void)
+{
+    size_t end;
+    g_autoptr(GByteArray) bytes = source_stream(RUN_STATE_PAUSED, 0, false,
+                                                &end);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(load_whole(bytes, true, &error));
+    expect_words(&error, "section 'whole' is missing");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -579,6 +683,10 @@ int main(int argc, char **argv)
     g_test_add_func("/savevm/properties/framing", test_framing_properties);
     g_test_add_func("/savevm/load/section-error-names-it",
                     test_section_error_names_it);
+    g_test_add_func("/savevm/whole/is-between-parts-and-devices",
+                    test_whole_section_is_between_parts_and_devices);
+    g_test_add_func("/savevm/whole/must-have-come",
+                    test_whole_section_must_have_come);
     g_test_add_func("/savevm/return-path/answers", test_return_path_answers);
     g_test_add_func("/savevm/return-path/closed-fails-the-load",
                     test_return_path_that_is_closed_fails_the_load);
