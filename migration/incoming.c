@@ -15,6 +15,7 @@
 #include "io/listener.h"
 #include "migration/loadvm.h"
 #include "migration/migration-internal.h"
+#include "migration/proof-load.h"
 #include "migration/ram-load.h"
 #include "migration/restore.h"
 #include "migration/transport.h"
@@ -41,6 +42,7 @@ struct MigrationIncoming {
     /* The loading thread's. */
     LoadVm *load;
     RamLoad *ram;
+    ProofLoad *proof;        /* NULL without page-checksums */
 };
 
 MigrationIncoming *incoming_new(Migration *m)
@@ -162,6 +164,7 @@ static gpointer incoming_thread(gpointer opaque)
     }
     g_clear_pointer(&in->load, loadvm_free);
     g_clear_pointer(&in->ram, ram_load_free);
+    g_clear_pointer(&in->proof, proof_load_free);
     return NULL;
 }
 
@@ -183,18 +186,45 @@ static void prepare_restore(MigrationIncoming *in)
     }
 }
 
+static bool has_cap(const MigrationIncoming *in, MigrationCapability cap)
+{
+    return migration_options_cap(&in->m->options, cap);
+}
+
+/* What loads the stream, as the options are now. */
+static bool make_loaders(MigrationIncoming *in, GError **error)
+{
+    bool ignore = has_cap(in, MIGRATION_CAPABILITY_X_IGNORE_SHARED);
+    LiveSection live[2];
+    unsigned n = 0;
+
+    in->ram = ram_load_new(in->m->vm, ignore);
+    live[n++] = ram_load_section(in->ram);
+    if (has_cap(in, MIGRATION_CAPABILITY_PAGE_CHECKSUMS)) {
+        in->proof = proof_load_new(in->m->vm, ignore, error);
+        if (!in->proof) {
+            g_clear_pointer(&in->ram, ram_load_free);
+            return false;
+        }
+        ram_load_set_sums(in->ram, proof_load_sums(in->proof));
+        live[n++] = proof_load_section(in->proof);
+    }
+    in->load = loadvm_new(in->m->vm, &in->m->options,
+                          in->two_way ? in->channel : NULL, live, n);
+    return true;
+}
+
 /* The stream is there: load it. @channel is ours from now on. */
 static void begin_load(MigrationIncoming *in, Channel *channel)
 {
-    LiveSection ram;
+    g_autoptr(GError) error = NULL;
 
     in->channel = channel;
-    in->ram = ram_load_new(in->m->vm,
-                           migration_options_cap(&in->m->options,
-                               MIGRATION_CAPABILITY_X_IGNORE_SHARED));
-    ram = ram_load_section(in->ram);
-    in->load = loadvm_new(in->m->vm, &in->m->options,
-                          in->two_way ? channel : NULL, &ram, 1);
+    if (!make_loaders(in, &error)) {
+        channel_shutdown(channel);
+        fail_locked(in, error);
+        return;
+    }
     prepare_restore(in);
     migration_state_change(&in->state, MIGRATION_STATUS_SETUP,
                            MIGRATION_STATUS_ACTIVE);

@@ -20,6 +20,7 @@
 static const MigrationCapability stream_caps[] = {
     MIGRATION_CAPABILITY_X_IGNORE_SHARED,
     MIGRATION_CAPABILITY_MAPPED_RAM,
+    MIGRATION_CAPABILITY_PAGE_CHECKSUMS,
 };
 
 G_STATIC_ASSERT(G_N_ELEMENTS(stream_caps) <= MACHINE_CAPS_MAX);
@@ -138,10 +139,12 @@ bool machine_caps_check(MachineCaps *caps, GError **error)
         return true;
     }
     cap = __builtin_ctzll(differ);
-    tm_error_set(error, "capability '%s' is %s at the source and %s here",
-                 MigrationCapability_str(cap),
-                 caps->there & BIT(cap) ? "on" : "off",
-                 caps->here & BIT(cap) ? "on" : "off");
+    tm_error_set(error, caps->there & BIT(cap)
+                            ? "capability '%s' is on at the source and off "
+                              "here; this stream needs it on here"
+                            : "capability '%s' is off at the source and on "
+                              "here; this stream needs it off here",
+                 MigrationCapability_str(cap));
     return false;
 }
 

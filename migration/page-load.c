@@ -61,6 +61,10 @@ static RAMBlock *record_block(PageLoader *loader, Stream *s,
         return NULL;
     }
     loader->last = block;
+    if (loader->sums) {
+        loader->last_sums = page_sums_find(loader->sums, name);
+        g_assert(loader->last_sums); /* all are listed that are not shared */
+    }
     return block;
 }
 
@@ -77,9 +81,30 @@ static bool load_zero(PageLoader *loader, Stream *s, RAMBlock *block,
                      "filled with 0x%02x", page, block->name, fill);
         return false;
     }
+    if (loader->last_sums) {
+        page_sums_note(loader->last_sums, page, NULL);
+    }
     guest_load_page(block, page, NULL);
     loader->zero_pages++;
     trace_page_load(block->name, page, "zero");
+    return true;
+}
+
+/* Is the page in the buffer the one that was sent? Its checksum follows. */
+static bool check_sum(PageLoader *loader, Stream *s, const RAMBlock *block,
+                      uint64_t page, GError **error)
+{
+    uint64_t want = stream_get_be64(s);
+    uint64_t sum = page_sums_note(loader->last_sums, page, loader->buf);
+
+    if (stream_failed(s, error)) {
+        return false;
+    }
+    if (sum != want) {
+        tm_error_set(error, "page at 0x%" PRIx64 " of RAM block '%s' does not "
+                     "match its checksum", page << TM_PAGE_BITS, block->name);
+        return false;
+    }
     return true;
 }
 
@@ -88,6 +113,9 @@ static bool load_normal(PageLoader *loader, Stream *s, RAMBlock *block,
 {
     if (!stream_get_bytes(s, loader->buf, TM_PAGE_BYTES)) {
         stream_failed(s, error);
+        return false;
+    }
+    if (loader->last_sums && !check_sum(loader, s, block, page, error)) {
         return false;
     }
     guest_load_page(block, page, loader->buf);
@@ -110,6 +138,9 @@ bool page_load_run(PageLoader *loader, Stream *s, const WireRamWord *word,
                      "of 0x%" PRIx64 " bytes", word->offset, block->name,
                      block->length);
         return false;
+    }
+    if (loader->last_sums) {
+        loader->last_sums->records++;
     }
     return word->type == WIRE_RAM_ZERO
                ? load_zero(loader, s, block, page, error)

@@ -4,6 +4,8 @@
  */
 #include "migration/page-send.h"
 
+#include <string.h>
+
 #include "migration/page-encode.h"
 #include "migration/wire.h"
 #include "trace/migration.h"
@@ -18,6 +20,11 @@ static void put_word(PageSender *sender, Stream *s, const RAMBlock *block,
     if (!same) {
         stream_put_cstr(s, block->name);
         sender->last = block;
+        sender->last_sums =
+            sender->sums ? page_sums_find(sender->sums, block->name) : NULL;
+    }
+    if (sender->last_sums) {
+        sender->last_sums->records++;
     }
 }
 
@@ -46,6 +53,29 @@ void page_send_copy(PageSender *sender, Stream *s, const RAMBlock *block,
     } else {
         sender->zero_pages++;
     }
+    if (sender->last_sums) {
+        uint64_t sum = page_sums_note(sender->last_sums, page, data);
+
+        if (data) {
+            stream_put_be64(s, sum);
+        }
+    }
+}
+
+/* What the page holds now, and until the stream is flushed. */
+static const uint8_t *keep(PageSender *sender, Stream *s, const uint8_t *host)
+{
+    uint8_t *copy;
+
+    if (!sender->sums) {
+        return host; /* whatever it holds then is as good */
+    }
+    if (sender->n_staged == PAGE_SEND_STAGE) {
+        stream_flush(s);
+        sender->n_staged = 0;
+    }
+    copy = sender->stage + sender->n_staged++ * TM_PAGE_BYTES;
+    return memcpy(copy, host, TM_PAGE_BYTES);
 }
 
 uint64_t page_send_run(PageSender *sender, Stream *s, const PageRun *run)
@@ -57,7 +87,8 @@ uint64_t page_send_run(PageSender *sender, Stream *s, const PageRun *run)
         const uint8_t *host = run->block->host + (page << TM_PAGE_BITS);
         bool zero = page_encode(host, sender->detect_zero) == PAGE_KIND_ZERO;
 
-        page_send_copy(sender, s, run->block, page, zero ? NULL : host);
+        page_send_copy(sender, s, run->block, page,
+                       zero ? NULL : keep(sender, s, host));
     }
     trace_page_send(run->block->name, run->first, run->npages,
                     stream_bytes(s) - before);

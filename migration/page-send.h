@@ -9,6 +9,10 @@
  *
  * With capability mapped-ram there are no records: a page goes to its place in
  * the file, beside the stream.
+ * With checksums (page-sums.h) a u64 follows the 4096 bytes. It has to be the
+ * checksum of what is sent, and a page of a guest that runs may change between
+ * a look at it and the write. So such a page is copied first, and the copy is
+ * hashed and sent.
  */
 #ifndef MIGRATION_PAGE_SEND_H
 #define MIGRATION_PAGE_SEND_H
@@ -18,12 +22,19 @@
 
 #include "migration/mapped-save.h"
 #include "migration/page-search.h"
+#include "migration/page-sums.h"
 #include "migration/stream.h"
+
+#define PAGE_SEND_STAGE 128
 
 /* One per channel: the other side remembers the last block per channel. */
 typedef struct PageSender {
     const RAMBlock *last;  /* of the last record, across sections; or NULL */
     MappedSave *mapped;    /* where pages have fixed places; or NULL */
+    PageSums *sums;        /* of all blocks that are sent; NULL: none asked */
+    PageSumBlock *last_sums; /* @last's */
+    uint8_t *stage;        /* with @sums, PAGE_SEND_STAGE pages: copies ... */
+    unsigned n_staged;     /* ... so many of which may not be written yet */
     bool detect_zero;
     uint64_t zero_pages;   /* sent so far */
     uint64_t normal_pages;

@@ -59,6 +59,11 @@ static bool is_mapped(const RamLoad *rl)
         machine_caps_has(rl->caps, MIGRATION_CAPABILITY_MAPPED_RAM);
 }
 
+void ram_load_set_sums(RamLoad *rl, PageSums *sums)
+{
+    rl->loader.sums = sums;
+}
+
 uint64_t ram_load_zero_pages(const RamLoad *rl)
 {
     return is_mapped(rl) ? restore_zero_pages(rl->restore)

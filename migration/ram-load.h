@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "migration/page-sums.h"
 #include "migration/savevm.h"
 
 typedef struct Vm Vm;
@@ -43,6 +44,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(RamLoad, ram_load_free)
  * words name block and offset. Memory loaded so far stays.
  */
 LiveSection ram_load_section(RamLoad *rl);
+
+/** ram_load_set_sums() - every page comes with a checksum, which is checked
+ *  @sums: where they are noted; of all blocks of which pages may come
+ *  Context: before the first byte is loaded. */
+void ram_load_set_sums(RamLoad *rl, PageSums *sums);
 
 /** ram_load_zero_pages(), ram_load_normal_pages() - loaded so far.
  *  Context: the loading thread, or after it has ended. */

@@ -32,6 +32,25 @@ static uint64_t choose_blocks(RamSave *rs)
     return sum;
 }
 
+static bool begin_sums(RamSave *rs, GError **error)
+{
+    if (!rs->config.checksums) {
+        return true;
+    }
+    rs->sender.sums = page_sums_new();
+    rs->sender.stage = g_aligned_alloc(PAGE_SEND_STAGE, TM_PAGE_BYTES,
+                                       TM_PAGE_BYTES);
+    for (unsigned i = 0; i < rs->sent->len; i++) {
+        const RAMBlock *block = g_ptr_array_index(rs->sent, i);
+
+        if (!page_sums_add(rs->sender.sums, block->name, block->npages,
+                           error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 RamSave *ram_save_new(const RamSaveConfig *config, GError **error)
 {
     g_autoptr(RamSave) rs = g_new0(RamSave, 1);
@@ -43,6 +62,9 @@ RamSave *ram_save_new(const RamSaveConfig *config, GError **error)
     rs->sender.detect_zero = config->detect_zero;
     rs->sender.mapped = config->mapped;
     migration_stat_set(&config->stats->total_bytes, choose_blocks(rs));
+    if (!begin_sums(rs, error)) {
+        return NULL;
+    }
     page_search_init(&rs->search, rs->sent, DIRTY_CLIENT_MIGRATION);
     rs->clear = g_new0(ClearBmap, rs->sent->len);
     for (; rs->n_clear < rs->sent->len; rs->n_clear++) {
@@ -65,6 +87,8 @@ void ram_save_free(RamSave *rs)
         clear_bmap_done(&rs->clear[i]);
     }
     g_free(rs->clear);
+    page_sums_free(rs->sender.sums);
+    g_aligned_free(rs->sender.stage);
     g_ptr_array_unref(rs->sent);
     g_free(rs->gpas);
     g_free(rs);
@@ -78,6 +102,11 @@ uint64_t ram_save_remaining(const RamSave *rs)
 const GPtrArray *ram_save_blocks(const RamSave *rs)
 {
     return rs->sent;
+}
+
+PageSums *ram_save_sums(const RamSave *rs)
+{
+    return rs->sender.sums;
 }
 
 void ram_save_set_down(RamSave *rs)

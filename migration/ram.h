@@ -19,6 +19,7 @@
 
 #include "migration/mapped-save.h"
 #include "migration/migration-stats.h"
+#include "migration/page-sums.h"
 #include "migration/rate-limit.h"
 #include "migration/savevm.h"
 #include "util/clock.h"
@@ -36,6 +37,7 @@ typedef struct RamSaveConfig {
     bool detect_zero;
     MappedSave *mapped;        /* where pages have fixed places, or NULL; not
                                   owned */
+    bool checksums;            /* with every page; see page-sums.h */
     bool ignore_shared;        /* send no pages of blocks that the destination
                                   has mapped, too; see ram-shared.h */
     bool frozen;               /* send copies of a RamFreeze (ram-frozen.h)
@@ -50,7 +52,7 @@ typedef struct RamSync {
 } RamSync;
 
 /** ram_save_new() - for one migration; @config is copied
- *  Context: big lock. Errors: no memory for the chunk bitmaps. */
+ *  Context: big lock. Errors: no memory for chunk bitmaps or checksums. */
 RamSave *ram_save_new(const RamSaveConfig *config, GError **error);
 
 /** ram_save_free() - NULL is fine. */
@@ -67,6 +69,10 @@ bool ram_save_sync(RamSave *rs, RamSync *ret, GError **error);
 /** ram_save_remaining() - dirty pages not yet sent: exact after a sync and
  *  when nothing was left, in between without what became dirty since. */
 uint64_t ram_save_remaining(const RamSave *rs);
+
+/** ram_save_sums() - of the blocks whose pages travel, as sent last. Returns:
+ *  owned by @rs; NULL without checksums. */
+PageSums *ram_save_sums(const RamSave *rs);
 
 /** ram_save_set_down() - the guest has stopped: bytes count as downtime. */
 void ram_save_set_down(RamSave *rs);

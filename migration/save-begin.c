@@ -7,6 +7,7 @@
 #include "io/channel-kinds.h"
 #include "migration/mapped-save.h"
 #include "migration/migration-internal.h"
+#include "migration/proof-save.h"
 #include "migration/ram.h"
 #include "migration/return-path.h"
 #include "migration/save-end.h"
@@ -54,10 +55,12 @@ bool save_begin(Migration *m, GError **error)
             migration_options_param(&m->options,
                                     MIG_PARAM_ZERO_PAGE_DETECTION) !=
             ZERO_PAGE_DETECTION_NONE,
+        .checksums = has_cap(m, MIGRATION_CAPABILITY_PAGE_CHECKSUMS),
         .ignore_shared = has_cap(m, MIGRATION_CAPABILITY_X_IGNORE_SHARED),
         .frozen = has_cap(m, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT),
     };
-    LiveSection ram;
+    LiveSection live[2];
+    unsigned n = 0;
 
     if (!begin_mapped(m, error)) {
         return false;
@@ -68,8 +71,11 @@ bool save_begin(Migration *m, GError **error)
     if (!m->ram) {
         return false;
     }
-    ram = ram_save_section(m->ram);
-    m->savevm = savevm_new(m->vm, &m->options, &ram, 1);
+    live[n++] = ram_save_section(m->ram);
+    if (config.checksums) {
+        live[n++] = proof_save_section(ram_save_sums(m->ram));
+    }
+    m->savevm = savevm_new(m->vm, &m->options, live, n);
     if (save_is_sealed(m)) {
         savevm_withhold_header(m->savevm);
     }

@@ -27,6 +27,8 @@ WIDTHS = {'bool': 1, 'uint8': 1, 'uint16': 2, 'uint32': 4, 'uint64': 8,
           'int8': 1, 'int16': 2, 'int32': 4, 'int64': 8, 'uint8 equal': 1,
           'uint32 equal': 4, 'timer': 8}
 OPAQUE = {'buffer', 'unused_buffer'}
+CAPABILITIES = ('x-ignore-shared', 'page-checksums')
+TABLE = 'page-checksums'
 
 
 class StreamError(Exception):
@@ -92,6 +94,8 @@ class Block:
         self.length, self.gpa = length, gpa
         self.memory = bytearray(length)
         self.come = bytearray(length // PAGE)   # times of each page, to 255
+        self.records = 0
+        self.sums = {}          # page -> checksum that came with it last
 
 
 class Saved:
@@ -108,6 +112,8 @@ class Saved:
         self.description = None
         self.spans = []
         self.end_byte = None    # where it stands
+        self.table = None       # kind of the table of checksums
+        self.digest = None
 
     def device(self, name, instance=0):
         for one in self.devices:
@@ -378,6 +384,8 @@ class Checker:
             r.fail('section id %d is in use', section.id, at=at)
         if kind == START:
             self.start(section)
+        elif section.name == TABLE and TABLE in self.saved.capabilities:
+            self.table(section)
         else:
             self.device(section)
         self.footer(section.id)
@@ -488,11 +496,56 @@ class Checker:
             if r.number(1, 'fill byte'):
                 r.fail('a page of zeros that is filled otherwise', at=at)
             content = bytes(PAGE)
+            block.sums.pop(offset // PAGE, None)
         else:
             content = r.take(PAGE, 'page')
+            if TABLE in self.saved.capabilities:
+                block.sums[offset // PAGE] = r.number(8, 'checksum')
+        block.records += 1
         block.memory[offset:offset + PAGE] = content
         block.come[offset // PAGE] = min(255, block.come[offset // PAGE] + 1)
         self.saved.records += 1
+
+    # -- the table of checksums, whose values are not computed here
+
+    def table(self, section):
+        r, saved = self.r, self.saved
+        if (section.instance, section.version) != (0, 1) or saved.table or \
+                not self.ended or saved.devices:
+            r.fail('the table of checksums: instance %d, version %d, or in '
+                   'the wrong place', section.instance, section.version,
+                   at=section.at)
+        saved.table = r.take(4, 'table kind')
+        if saved.table not in (b'SENT', b'HELD'):
+            r.fail('table of kind %r', saved.table, at=r.pos - 4)
+        left = set(saved.blocks)
+        for _ in range(r.word('table block count')):
+            name = r.cstr('table block')
+            if name not in left:
+                r.fail('block %r in the table', name)
+            left.remove(name)
+            self.table_block(saved.blocks[name])
+        if any(saved.blocks[name].records for name in left):
+            r.fail('blocks %r are not in the table', left)
+        saved.digest = r.take(16, 'table digest')
+
+    def table_block(self, block):
+        r = self.r
+        npages = len(block.come)
+        if r.number(8, 'table pages') != npages:
+            r.fail('not %d pages', npages, at=r.pos - 8)
+        words = [r.number(8, 'table bitmap') for _ in range(-(-npages // 64))]
+        for page in range(64 * len(words)):
+            filled = words[page // 64] >> page % 64 & 1
+            content = block.memory[page * PAGE:(page + 1) * PAGE]
+            if filled != any(content):
+                r.fail('page %d is not as the table says', page)
+            if filled and r.number(8, 'table checksum') != block.sums[page]:
+                r.fail('page %d has another checksum in the table', page,
+                       at=r.pos - 8)
+        r.take(16, 'table block digest')
+        if r.number(8, 'table records') != block.records:
+            r.fail('not %d records', block.records, at=r.pos - 8)
 
     # -- devices
 
@@ -528,6 +581,8 @@ class Checker:
                    r.end - r.pos)
         if not self.open or set(self.open) != self.ended:
             r.fail('ram has not ended')
+        if (TABLE in saved.capabilities) != bool(saved.table):
+            r.fail('capability and table of checksums do not agree')
         if len(saved.devices) != len(saved.description['devices']):
             r.fail('only %d of %d devices that are described',
                    len(saved.devices), len(saved.description['devices']))

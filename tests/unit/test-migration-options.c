@@ -228,7 +228,8 @@ static void test_caps_each_alone(void)
         1u << MIGRATION_CAPABILITY_AUTO_CONVERGE |
         1u << MIGRATION_CAPABILITY_DIRTY_LIMIT |
         1u << MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT |
-        1u << MIGRATION_CAPABILITY_MAPPED_RAM;
+        1u << MIGRATION_CAPABILITY_MAPPED_RAM |
+        1u << MIGRATION_CAPABILITY_PAGE_CHECKSUMS;
 
     for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
         g_autoptr(GError) error = NULL;

@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pages with checksums: guests that write are moved with them, sides that do
+not agree say so, and what was damaged on the way is refused by its address."""
+
+import os
+import sys
+
+import common
+from common import MACHINE_RAM, Pair, Suite, accel_of, writer
+
+sys.path.insert(0, os.path.join(common.TOP, 'tests', 'qtest'))
+from stream_check import (CONTINUE, LITERAL,  # noqa: E402
+                          check_stream)
+
+suite = Suite('/proof')
+CAP = 'page-checksums'
+
+
+class ProofPair(Pair):
+    """Both sides, or the ones named, have the capability on."""
+
+    def __init__(self, guest, source=True, destination=True, **kwargs):
+        super().__init__(suite, guest, **kwargs)
+        self.src.capability(CAP, source)
+        self.on = destination
+        if self.dst:
+            self.dst.capability(CAP, destination)
+
+    def renew(self):
+        self.new_destination()
+        self.dst.capability(CAP, self.on)
+
+
+def busy():
+    return writer(suite, accel_of(suite))
+
+
+def live(pair, uri):
+    """As long as the guest writes behind the sender's back, then let go."""
+    pair.src.wait_serial(b'A')
+    common.goes_on(pair.src)
+    pair.slow()
+    pair.src.cmd('migrate', uri=uri)
+    pair.src.wait_migrate('active', never=('failed', 'completed'))
+    common.advances_by(pair.src, 2)
+    pair.fast()
+    return pair.finish()
+
+
+@suite.test('unix/live')
+def unix_live():
+    with ProofPair(busy()) as pair:
+        pair.listen()
+        live(pair, pair.uri())
+        pair.prove()
+
+
+@suite.test('tcp/live-return-path')
+def tcp_live():
+    with ProofPair(busy()) as pair:
+        pair.src.capability('return-path')
+        pair.listen('tcp:127.0.0.1:0')
+        port = pair.dst.cmd('query-migrate')['socket-address'][0]['port']
+        live(pair, 'tcp:127.0.0.1:' + port)
+        pair.prove()
+
+
+@suite.test('unix/no-zero-detection')
+def no_zero_detection():
+    with ProofPair(busy()) as pair:
+        pair.src.parameter(zero_page_detection='none')
+        pair.listen()
+        pair.src.wait_serial(b'B')
+        pair.fast()
+        pair.src.cmd('migrate', uri=pair.uri())
+        info = pair.finish()
+        if info['ram']['duplicate']:
+            raise AssertionError(info)
+        pair.prove()
+
+
+def disagree(source, destination, words):
+    with ProofPair(busy(), source, destination) as pair:
+        pair.listen(**{'exit-on-error': False})
+        pair.src.wait_serial(b'B')
+        pair.fast()
+        pair.src.cmd('migrate', uri=pair.uri())
+        info = pair.dst.wait_migrate('failed', never=('completed',))
+        if words not in info['error-desc']:
+            raise AssertionError(info)
+        pair.src.wait_migrate('failed', never=('completed', 'cancelled'))
+        common.goes_on(pair.src)
+
+
+suite.add('refused/source-only', disagree, True, False,
+          "capability 'page-checksums' is on at the source and off here; this "
+          "stream needs it on here")
+suite.add('refused/destination-only', disagree, False, True,
+          "capability 'page-checksums' is off at the source and on here; this "
+          "stream needs it off here")
+
+
+# ---- files -----------------------------------------------------------------
+
+def save(pair):
+    """The guest as it is, written on all the time until it is stopped."""
+    path = os.path.join(pair.src.dir, 'saved')
+    pair.src.wait_serial(b'B')
+    pair.src.parameter(max_bandwidth=64 << 20)
+    pair.src.parameter(downtime_limit=1)
+    pair.src.cmd('migrate', uri='file:' + path)
+    common.wait_until(lambda: pair.src.cmd('query-migrate').get('ram', {})
+                      .get('dirty-sync-count', 0) >= 3, what='three rounds')
+    pair.fast()
+    pair.src.wait_migrate()
+    return path
+
+
+def small():
+    return writer(suite, accel_of(suite), start=1 << 20, end=3 << 20)
+
+
+def write(path, data):
+    with open(path, 'wb') as f:
+        f.write(data)
+
+
+def load(pair, path, words=None):
+    """@words: why it is refused."""
+    pair.listen('file:' + path, **{'exit-on-error': False})
+    if words is None:
+        pair.dst.wait_migrate()
+        return
+    info = pair.dst.wait_migrate('failed', never=('completed',))
+    if words not in info['error-desc']:
+        raise AssertionError('%r, not %r' % (info, words))
+
+
+def records(data, saved):
+    """Where the records of whole pages are: [(at, page at, offset)]."""
+    found = []
+    for i, (kind, first, _) in enumerate(saved.spans):
+        if kind == 'record':
+            word = int.from_bytes(data[first:first + 8], 'big')
+            if word & 0xfff & ~CONTINUE == LITERAL:
+                page = next(s for s in saved.spans[i:i + 4] if s[0] == 'page')
+                found.append((first, page[1], word & ~0xfff))
+    return found
+
+
+@suite.test('file/whole')
+def file_whole():
+    """A reader made from the description finds every byte in its place."""
+    with ProofPair(busy()) as pair:
+        path = save(pair)
+        with open(path, 'rb') as f:
+            saved = check_stream(f.read())
+        if saved.capabilities != [CAP] or saved.table != b'SENT' or \
+                max(saved.blocks[MACHINE_RAM].come) < 2:
+            raise AssertionError(saved.capabilities)
+        load(pair, path)
+        pair.prove()
+
+
+@suite.test('file/damaged')
+def file_damaged():
+    """Whatever was done to a page, it is refused there; the file as it was is
+    loaded, and the guest goes on."""
+    with ProofPair(small(), mem=8 << 20) as pair:
+        path = save(pair)
+        with open(path, 'rb') as f:
+            good = f.read()
+        saved = check_stream(good)
+        found = records(good, saved)
+        times = saved.blocks[MACHINE_RAM].come
+        once = [r for r in found if times[r[2] >> 12] == 1]
+        bad = path + '.bad'
+
+        def refused(data, offset, words):
+            write(bad, bytes(data))
+            load(pair, bad, "page at 0x%x of RAM block 'pc.ram' %s"
+                 % (offset, words))
+            pair.renew()
+
+        at, page, offset = found[len(found) // 2]
+        data = bytearray(good)
+        data[page + 1234] ^= 0x20
+        refused(data, offset, 'does not match its checksum')
+
+        data = bytearray(good)
+        data[page + 4096 + 7] ^= 1
+        refused(data, offset, 'does not match its checksum')
+
+        # The first two that lie behind each other, pages exchanged.
+        (_, a, first), (_, b, _) = found[3:5]
+        data = bytearray(good)
+        data[a:a + 4104], data[b:b + 4104] = good[b:b + 4104], good[a:a + 4104]
+        refused(data, first, 'does not match its checksum')
+
+        at, page, offset = next(r for r in once if r[1] == r[0] + 8)
+        refused(good[:at] + good[page + 4104:], offset, 'never came')
+
+        # All of its records but the first: what it was in round 1.
+        again = [r for r in found if times[r[2] >> 12] > 1 and
+                 r[1] == r[0] + 8]
+        offset = again[-1][2]
+        data = good
+        for at, page, _ in reversed([r for r in again if r[2] == offset][1:]):
+            data = data[:at] + data[page + 4104:]
+        refused(data, offset, 'is not the one sent last')
+
+        table = next(s for s in saved.spans if s[0] == 'table checksum')
+        data = bytearray(good)
+        data[table[1]] ^= 0x80
+        write(bad, data)
+        load(pair, bad, 'table of checksums is damaged at RAM block '
+             "'pc.ram'")
+        pair.renew()
+
+        load(pair, path)
+        pair.prove()
+
+
+@suite.test('file/unknown-capability')
+def unknown_capability():
+    """What a reader says that does not know the capability."""
+    with ProofPair(small(), mem=8 << 20) as pair:
+        path = save(pair)
+        with open(path, 'rb') as f:
+            data = f.read()
+        name = bytes([len(CAP)]) + CAP.encode()
+        if data.count(name) < 2:    # in the configuration, and a section's
+            raise AssertionError(data.count(name))
+        other = name[:-1] + b'z'
+        write(path, data.replace(name, other, 1))
+        load(pair, path, "the source has capability 'page-checksumz' on, "
+             "which is not supported")
+
+
+sys.exit(suite.main())
