@@ -43,6 +43,7 @@ struct MigrationIncoming {
     LoadVm *load;
     RamLoad *ram;
     ProofLoad *proof;        /* NULL without page-checksums */
+    uint64_t verify_ns;      /* atomic; hashing memory for x-verify; 0: not */
 };
 
 MigrationIncoming *incoming_new(Migration *m)
@@ -191,6 +192,21 @@ static bool has_cap(const MigrationIncoming *in, MigrationCapability cap)
     return migration_options_cap(&in->m->options, cap);
 }
 
+static ProofLoad *make_proof(MigrationIncoming *in, bool ignore_shared,
+                             GError **error)
+{
+    ProofLoadConfig config = {
+        .vm = in->m->vm,
+        .ignore_shared = ignore_shared,
+        .verify = migration_options_param(&in->m->options, MIG_PARAM_X_VERIFY),
+        .clock = in->m->clock,
+        .verify_ns = &in->verify_ns,
+        .channel = in->channel,
+    };
+
+    return proof_load_new(&config, error);
+}
+
 /* What loads the stream, as the options are now. */
 static bool make_loaders(MigrationIncoming *in, GError **error)
 {
@@ -198,10 +214,13 @@ static bool make_loaders(MigrationIncoming *in, GError **error)
     LiveSection live[2];
     unsigned n = 0;
 
+    if (!migration_options_check(&in->m->options, error)) {
+        return false;
+    }
     in->ram = ram_load_new(in->m->vm, ignore);
     live[n++] = ram_load_section(in->ram);
     if (has_cap(in, MIGRATION_CAPABILITY_PAGE_CHECKSUMS)) {
-        in->proof = proof_load_new(in->m->vm, ignore, error);
+        in->proof = make_proof(in, ignore, error);
         if (!in->proof) {
             g_clear_pointer(&in->ram, ram_load_free);
             return false;
@@ -315,7 +334,8 @@ bool migration_incoming_start(Migration *m, const ChannelAddress *address,
         tm_error_set(error, "the incoming migration was started already");
         return false;
     }
-    if (!transport_check_incoming(address, &m->options, error) ||
+    if (!migration_options_check(&m->options, error) ||
+        !transport_check_incoming(address, &m->options, error) ||
         !begin_waiting(in, address, error)) {
         return false;
     }
@@ -374,6 +394,8 @@ void incoming_query(MigrationIncoming *in, MigrationInfo *info)
     if (in->error) {
         info->error_desc = g_strdup(in->error->message);
     }
+    info->verify_time_ns = __atomic_load_n(&in->verify_ns, __ATOMIC_RELAXED);
+    info->has_verify_time_ns = info->verify_time_ns;
     if (status == MIGRATION_STATUS_SETUP || status == MIGRATION_STATUS_ACTIVE) {
         SocketAddressList **tail = &info->socket_address;
 

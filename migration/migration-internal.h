@@ -36,6 +36,7 @@ typedef struct MigrationIncoming MigrationIncoming; /* incoming.h */
 typedef struct MappedSave MappedSave;               /* mapped-save.h */
 typedef struct RamSave RamSave;                     /* ram.h */
 typedef struct Precopy Precopy;                     /* precopy.h */
+typedef struct ProofSave ProofSave;                 /* proof-save.h */
 typedef struct ReturnPath ReturnPath;               /* return-path.h */
 typedef struct SaveVm SaveVm;                       /* savevm.h */
 
@@ -84,6 +85,7 @@ struct Migration {
     SaveVm *savevm;
     MappedSave *mapped;         /* NULL without the capability */
     RamSave *ram;
+    ProofSave *proof;           /* NULL without page-checksums */
     RateLimit limit;
     Precopy *precopy;
     ReturnPath *return_path;    /* NULL without the capability */

@@ -168,6 +168,10 @@ static void query_numbers(Migration *m, MigrationInfo *info, bool completed)
         info->has_cpu_throttle_percentage = true;
         info->cpu_throttle_percentage = GET(throttle_percent);
     }
+    if (GET(verify_ns)) {
+        info->has_verify_time_ns = true;
+        info->verify_time_ns = GET(verify_ns);
+    }
     if (!completed) {
         query_limit(m, info);
     }

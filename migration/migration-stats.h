@@ -44,6 +44,7 @@ typedef struct MigrationCounters {
     uint64_t end_ns;
     uint64_t downtime_ns;          /* from down_ns to the hand-over */
     uint64_t vcpu_stop_ns;         /* the slowest vCPU's way out */
+    uint64_t verify_ns;            /* hashing memory for x-verify */
 
     uint64_t total_bytes;          /* of RAM */
     uint64_t transferred_bytes;    /* on the channel, everything included */

@@ -160,6 +160,9 @@ char *migration_info_text(const MigrationInfo *info)
         LINE(text, "dirty-limit ring full time: " N " us",
              info->dirty_limit_ring_full_time);
     }
+    if (info->has_verify_time_ns) {
+        LINE(text, "verify time: " N " us", info->verify_time_ns / 1000);
+    }
     add_addresses(text, info);
     if (info->tidemark) {
         add_costs(text, info->tidemark);

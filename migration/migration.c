@@ -17,6 +17,7 @@
 #include "migration/mapped-save.h"
 #include "migration/migration-internal.h"
 #include "migration/precopy.h"
+#include "migration/proof-save.h"
 #include "migration/ram.h"
 #include "migration/return-path.h"
 #include "migration/savevm.h"
@@ -158,6 +159,7 @@ static void free_work(Migration *m)
     g_clear_pointer(&m->return_path, return_path_free);
     g_clear_pointer(&m->precopy, precopy_free);
     g_clear_pointer(&m->savevm, savevm_free);
+    g_clear_pointer(&m->proof, proof_save_free);
     g_clear_pointer(&m->ram, ram_save_free);
 }
 
@@ -251,6 +253,9 @@ static bool check_start(const Migration *m, const ChannelAddress *address,
         g_autofree char *reasons = g_strjoinv("; ", blockers);
 
         tm_error_set(error, "migration is blocked: %s", reasons);
+        return false;
+    }
+    if (!migration_options_check(&m->options, error)) {
         return false;
     }
     if (background_snapshot_is_wanted(&m->options) &&

@@ -136,6 +136,8 @@ static const ParamRow param_rows[MIG_PARAM__MAX] = {
     [MIG_PARAM_X_RESTORE_MODE] =
         ENUM("x-restore-mode", RESTORE_MODE_AUTO, &qapi_type_RestoreMode,
              NULL),
+    /* Hash all memory at the hand-over. */
+    [MIG_PARAM_X_VERIFY] = BOOL("x-verify", NULL),
 };
 
 static int param_find(const char *name)

@@ -210,6 +210,17 @@ void migration_options_put_back(MigrationOptions *o,
     }
 }
 
+bool migration_options_check(const MigrationOptions *o, GError **error)
+{
+    if (migration_options_param(o, MIG_PARAM_X_VERIFY) &&
+        !migration_options_cap(o, MIGRATION_CAPABILITY_PAGE_CHECKSUMS)) {
+        tm_error_set(error, "parameter 'x-verify' needs capability "
+                     "'page-checksums'");
+        return false;
+    }
+    return true;
+}
+
 /* ---- -global --------------------------------------------------------- */
 
 static bool set_property(MigrationOptions *o, const PropertyRow *row,

@@ -49,6 +49,7 @@ typedef enum MigParam {
     MIG_PARAM_DIRECT_IO,
     MIG_PARAM_X_SNAPSHOT_POOL_SIZE,       /* bytes */
     MIG_PARAM_X_RESTORE_MODE,             /* RestoreMode */
+    MIG_PARAM_X_VERIFY,                   /* bool */
     MIG_PARAM__MAX,
 } MigParam;
 
@@ -97,6 +98,12 @@ void migration_options_put_back(MigrationOptions *o,
 bool migration_options_set_caps(MigrationOptions *o,
                                 const MigrationCapabilityStatusList *list,
                                 GError **error);
+
+/** migration_options_check() - before a migration begins, either way: what
+ *  can be set in any order must fit together by then
+ *  Context: big lock. Errors: a parameter that needs a capability which is
+ *  off. */
+bool migration_options_check(const MigrationOptions *o, GError **error);
 
 /** migration_options_set_params() - change the members that are present
  *  Context: big lock. Errors: out of range, or a value that asks for what is

@@ -349,11 +349,13 @@ static void note_block(void *opaque, const PageSumBlock *block, bool damaged,
     }
 }
 
-static bool fail_differ(const Loaded *loaded, GError **error)
+static bool fail_differ(const Loaded *loaded, PageSumsKind kind,
+                        GError **error)
 {
     const PageSumsDiffer *d = &loaded->first;
     const char *what = !bitmap_test_bit(d->block->seen, d->page)
         ? "never came"
+        : kind == PAGE_SUMS_HELD ? "is not what the source has in memory"
         : !d->filled ? "is not the one sent last, which was all zero"
                      : "is not the one sent last";
 
@@ -363,7 +365,8 @@ static bool fail_differ(const Loaded *loaded, GError **error)
     return false;
 }
 
-bool page_sums_load(const PageSums *came, Stream *s, GError **error)
+bool page_sums_load(const PageSums *came, Stream *s, PageSumsKind kind,
+                    GError **error)
 {
     Loaded loaded = { 0 };
     const PageSumsReader reader = { note_differ, note_block, &loaded };
@@ -381,7 +384,7 @@ bool page_sums_load(const PageSums *came, Stream *s, GError **error)
         return false;
     }
     if (loaded.n_differ) {
-        return fail_differ(&loaded, error);
+        return fail_differ(&loaded, kind, error);
     }
     if (loaded.miscounted) {
         tm_error_set(error, "%" PRIu64 " records of RAM block '%s' came, %"

@@ -111,9 +111,10 @@ uint64_t page_sums_note(PageSumBlock *block, uint64_t page, const void *data)
     return sum;
 }
 
-void page_sums_note_all(PageSumBlock *block, const uint8_t *host)
+void page_sums_note_range(PageSumBlock *block, const uint8_t *host,
+                          uint64_t first, uint64_t n)
 {
-    for (uint64_t i = 0; i < block->npages; i++) {
+    for (uint64_t i = first; i < first + n; i++) {
         const uint8_t *data = host + i * WIRE_PAGE_BYTES;
 
         page_sums_note(block, i,
@@ -121,9 +122,10 @@ void page_sums_note_all(PageSumBlock *block, const uint8_t *host)
     }
 }
 
-uint64_t page_sums_check_all(const PageSumBlock *block, const uint8_t *host)
+uint64_t page_sums_check_range(const PageSumBlock *block, const uint8_t *host,
+                               uint64_t first, uint64_t n)
 {
-    for (uint64_t i = 0; i < block->npages; i++) {
+    for (uint64_t i = first; i < first + n; i++) {
         const uint8_t *data = host + i * WIRE_PAGE_BYTES;
         bool filled = !buffer_is_zero(data, WIRE_PAGE_BYTES);
 
@@ -132,5 +134,5 @@ uint64_t page_sums_check_all(const PageSumBlock *block, const uint8_t *host)
             return i;
         }
     }
-    return block->npages;
+    return first + n;
 }

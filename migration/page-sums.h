@@ -81,15 +81,20 @@ uint64_t page_sum(const PageSumBlock *block, uint64_t page, const void *data);
  */
 uint64_t page_sums_note(PageSumBlock *block, uint64_t page, const void *data);
 
-/** page_sums_note_all() - note the @npages pages of memory at @host
- *  Cost: reads it all. */
-void page_sums_note_all(PageSumBlock *block, const uint8_t *host);
+/* How much memory is hashed between two looks whether to stop. */
+#define PAGE_SUMS_CHUNK_PAGES 16384
+
+/** page_sums_note_range() - note the @n pages from @first on, of the block's
+ *  memory at @host. Cost: reads them. */
+void page_sums_note_range(PageSumBlock *block, const uint8_t *host,
+                          uint64_t first, uint64_t n);
 
 /**
- * page_sums_check_all() - does the memory at @host hold what was noted?
- * Returns: the first page that differs; npages if there is none.
+ * page_sums_check_range() - do they hold what was noted?
+ * Returns: the first page that differs; @first + @n if there is none.
  */
-uint64_t page_sums_check_all(const PageSumBlock *block, const uint8_t *host);
+uint64_t page_sums_check_range(const PageSumBlock *block, const uint8_t *host,
+                               uint64_t first, uint64_t n);
 
 /* ---- the table, as it travels ---------------------------------------- */
 
@@ -136,9 +141,11 @@ bool page_sums_get(const PageSums *came, Stream *s,
                    bool *ret_damaged, GError **error);
 
 /** page_sums_load() - as a loader wants it: everything must be as noted
+ *  @kind: what the table is of, for words
  *  Errors: as page_sums_get(); a table that is damaged; the first page that
  *  differs, with block and offset, and how many do; a block of which fewer or
  *  more records came than were sent. */
-bool page_sums_load(const PageSums *came, Stream *s, GError **error);
+bool page_sums_load(const PageSums *came, Stream *s, PageSumsKind kind,
+                    GError **error);
 
 #endif

@@ -4,22 +4,29 @@
  */
 #include "migration/proof-load.h"
 
+#include <inttypes.h>
+
 #include "migration/ram-shared.h"
 #include "system/vm.h"
+#include "trace/migration.h"
+#include "util/error.h"
 
 struct ProofLoad {
+    ProofLoadConfig config;
     PageSums *sums;     /* of what has come */
 };
 
-ProofLoad *proof_load_new(Vm *vm, bool ignore_shared, GError **error)
+ProofLoad *proof_load_new(const ProofLoadConfig *config, GError **error)
 {
     g_autoptr(ProofLoad) pl = g_new0(ProofLoad, 1);
+    GPtrArray *blocks = config->vm->ram.blocks;
 
+    pl->config = *config;
     pl->sums = page_sums_new();
-    for (unsigned i = 0; i < vm->ram.blocks->len; i++) {
-        const RAMBlock *block = g_ptr_array_index(vm->ram.blocks, i);
+    for (unsigned i = 0; i < blocks->len; i++) {
+        const RAMBlock *block = g_ptr_array_index(blocks, i);
 
-        if (ignore_shared && ram_block_is_shared(block)) {
+        if (config->ignore_shared && ram_block_is_shared(block)) {
             continue;
         }
         if (!page_sums_add(pl->sums, block->name, block->npages, error)) {
@@ -42,6 +49,47 @@ PageSums *proof_load_sums(const ProofLoad *pl)
     return pl->sums;
 }
 
+static bool check_block(const ProofLoad *pl, const PageSumBlock *sums,
+                        GError **error)
+{
+    const RAMBlock *block = ram_list_find(&pl->config.vm->ram, sums->name);
+
+    for (uint64_t i = 0; i < sums->npages; i += PAGE_SUMS_CHUNK_PAGES) {
+        uint64_t n = MIN(sums->npages - i, PAGE_SUMS_CHUNK_PAGES);
+        uint64_t page = page_sums_check_range(sums, block->host, i, n);
+
+        if (page < i + n) {
+            tm_error_set(error, "page at 0x%" PRIx64 " of RAM block '%s' is "
+                         "in memory not what came", page * TM_PAGE_BYTES,
+                         sums->name);
+            return false;
+        }
+        if (pl->config.channel && channel_is_shut(pl->config.channel)) {
+            tm_error_set(error, "the channel was shut down");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What came is held against memory, and then against the table: so memory and
+ * table are the same. */
+static bool check_memory(const ProofLoad *pl, GError **error)
+{
+    int64_t start_ns = clock_now_ns(pl->config.clock);
+    uint64_t time_ns;
+
+    for (unsigned i = 0; i < pl->sums->blocks->len; i++) {
+        if (!check_block(pl, g_ptr_array_index(pl->sums->blocks, i), error)) {
+            return false;
+        }
+    }
+    time_ns = MAX(clock_now_ns(pl->config.clock) - start_ns, 1);
+    __atomic_store_n(pl->config.verify_ns, time_ns, __ATOMIC_RELAXED);
+    trace_proof_verify("destination", time_ns);
+    return true;
+}
+
 static bool load(void *opaque, Stream *s, WireSection type, uint32_t version,
                  GError **error)
 {
@@ -49,7 +97,9 @@ static bool load(void *opaque, Stream *s, WireSection type, uint32_t version,
     PageSumsKind kind;
 
     return page_sums_get_kind(s, &kind, error) &&
-           page_sums_load(pl->sums, s, error);
+           ((kind != PAGE_SUMS_HELD && !pl->config.verify) ||
+            check_memory(pl, error)) &&
+           page_sums_load(pl->sums, s, kind, error);
 }
 
 static const SectionOps proof_load_ops = {

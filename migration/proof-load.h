@@ -10,18 +10,26 @@
 #include <glib.h>
 #include <stdbool.h>
 
+#include "io/channel.h"
 #include "migration/page-sums.h"
 #include "migration/savevm.h"
+#include "util/clock.h"
 
 typedef struct Vm Vm;
 typedef struct ProofLoad ProofLoad;
 
-/**
- * proof_load_new() - for one incoming stream
- * @ignore_shared: nothing comes of blocks that are shared with the source
- * Context: big lock. Errors: no memory for the checksums.
- */
-ProofLoad *proof_load_new(Vm *vm, bool ignore_shared, GError **error);
+typedef struct ProofLoadConfig {
+    Vm *vm;
+    bool ignore_shared;    /* nothing comes of blocks shared with the source */
+    bool verify;           /* hash memory even if the source has not */
+    Clock *clock;
+    uint64_t *verify_ns;   /* atomic; how long that took */
+    Channel *channel;      /* once it is shut, give up soon; may be NULL */
+} ProofLoadConfig;
+
+/** proof_load_new() - for one incoming stream; @config is copied
+ *  Context: big lock. Errors: no memory for the checksums. */
+ProofLoad *proof_load_new(const ProofLoadConfig *config, GError **error);
 
 /** proof_load_free() - NULL is fine. */
 void proof_load_free(ProofLoad *pl);
@@ -32,7 +40,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ProofLoad, proof_load_free)
 PageSums *proof_load_sums(const ProofLoad *pl);
 
 /** proof_load_section() - for the loader's table
- *  Errors of the hook: those of page_sums_load(); the table comes twice. */
+ *  Errors of the hook: those of page_sums_load(); memory that does not hold
+ *  what came, with the first such page of a block.
+ *  Cost: if it verifies, reads all of RAM, some 5 GB/s. */
 LiveSection proof_load_section(ProofLoad *pl);
 
 #endif

@@ -42,6 +42,24 @@ static bool begin_mapped(Migration *m, GError **error)
     return true;
 }
 
+/* A snapshot's memory has gone on since it was copied: there, the table can
+ * only be of what was sent. */
+static LiveSection proof_section(Migration *m)
+{
+    ProofSaveConfig config = {
+        .sums = ram_save_sums(m->ram),
+        .list = &m->vm->ram,
+        .verify = migration_options_param(&m->options, MIG_PARAM_X_VERIFY) &&
+                  !has_cap(m, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT),
+        .clock = m->clock,
+        .stats = &m->stats,
+        .stop = &m->cancel,
+    };
+
+    m->proof = proof_save_new(&config);
+    return proof_save_section(m->proof);
+}
+
 bool save_begin(Migration *m, GError **error)
 {
     RamSaveConfig config = {
@@ -73,7 +91,7 @@ bool save_begin(Migration *m, GError **error)
     }
     live[n++] = ram_save_section(m->ram);
     if (config.checksums) {
-        live[n++] = proof_save_section(ram_save_sums(m->ram));
+        live[n++] = proof_section(m);
     }
     m->savevm = savevm_new(m->vm, &m->options, live, n);
     if (save_is_sealed(m)) {

@@ -74,7 +74,7 @@ static void test_defaults_are_the_documented_ones(void)
         "x-vcpu-dirty-limit-period: 1000 ms\nvcpu-dirty-limit: 1 MB/s\n"
         "mode: normal\ndirect-io: off\n"
         "x-snapshot-pool-size: 67108864 bytes\n"
-        "x-restore-mode: auto\n");
+        "x-restore-mode: auto\nx-verify: off\n");
 }
 
 static void test_schema_and_table_agree(void)

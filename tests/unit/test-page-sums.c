@@ -114,19 +114,28 @@ static void test_memory_check_names_the_first_page(void)
     for (unsigned i = 0; i < N; i += 3) {
         fill(memory + i * PAGE, i);
     }
-    page_sums_note_all(block, memory);
+    page_sums_note_range(block, memory, 0, N);
     g_assert_cmpuint(bitmap_count(block->seen, 0, N), ==, N);
-    g_assert_cmpuint(page_sums_check_all(block, memory), ==, N);
+    g_assert_cmpuint(page_sums_check_range(block, memory, 0, N), ==, N);
     for (unsigned i = 0; i < N; i++) {
         uint8_t *at = memory + i * PAGE + i * 31 % PAGE;
 
         *at ^= 0x10;
-        g_assert_cmpuint(page_sums_check_all(block, memory), ==, i);
+        g_assert_cmpuint(page_sums_check_range(block, memory, 0, N), ==, i);
         *at ^= 0x10;
     }
+    memory[60 * PAGE] ^= 1;
+    memory[70 * PAGE] ^= 1;
+    g_assert_cmpuint(page_sums_check_range(block, memory, 61, 9), ==, 70);
+    g_assert_cmpuint(page_sums_check_range(block, memory, 61, 10), ==, 70);
+    g_assert_cmpuint(page_sums_check_range(block, memory, 50, 10), ==, 60);
+    g_assert_cmpuint(page_sums_check_range(block, memory, 71, 59), ==, N);
+    page_sums_note_range(block, memory, 60, 10);
+    g_assert_cmpuint(page_sums_check_range(block, memory, 0, N), ==, 70);
+    page_sums_note_range(block, memory, 70, 1);
     /* A page that became zero differs too. */
     memset(memory + 126 * PAGE, 0, PAGE);
-    g_assert_cmpuint(page_sums_check_all(block, memory), ==, 126);
+    g_assert_cmpuint(page_sums_check_range(block, memory, 0, N), ==, 126);
 }
 
 /* ---- the table ------------------------------------------------------- */
@@ -166,7 +175,7 @@ static bool load(const PageSums *came, const void *data, size_t n,
                  GError **error)
 {
     g_autoptr(Stream) s = stream_new_memory_input(data, n);
-    bool ok = page_sums_load(came, s, error);
+    bool ok = page_sums_load(came, s, PAGE_SUMS_SENT, error);
 
     g_assert_true(!ok || stream_bytes(s) == n);
     return ok;

@@ -21,6 +21,13 @@
 #include "tests/unit/fake-job.h"
 #include "util/byteorder.h"
 
+/* Whether the source and the destination have x-verify on. */
+static bool run_verify, load_verify;
+/* How long the destination has hashed. */
+static uint64_t load_verify_ns;
+/* A byte of its memory that goes bad when all pages have come. */
+static uint8_t *load_spoil;
+
 /* ---- bodies ---------------------------------------------------------- */
 
 typedef struct Run {
@@ -30,6 +37,7 @@ typedef struct Run {
     RateLimit limit;
     bool stop;
     RamSave *rs;
+    ProofSave *proof;
     LiveSection ram, table;
     Channel *channel;
     Stream *out;
@@ -54,7 +62,11 @@ static void set_up(Run *run, unsigned n, const uint64_t *npages,
     run->rs = ram_save_new(&config, &error);
     g_assert_no_error(error);
     run->ram = ram_save_section(run->rs);
-    run->table = proof_save_section(ram_save_sums(run->rs));
+    run->proof = proof_save_new(&(ProofSaveConfig){
+        .sums = ram_save_sums(run->rs), .list = &run->guest->vm->ram,
+        .clock = run->clock, .stats = &run->stats, .verify = run_verify,
+        .stop = &run->stop });
+    run->table = proof_save_section(run->proof);
     run->channel = channel_buffer_new(NULL, 0);
     run->out = stream_new_output(run->channel);
 }
@@ -63,6 +75,7 @@ static void tear_down(Run *run)
 {
     stream_free(run->out);
     channel_unref(run->channel);
+    proof_save_free(run->proof);
     ram_save_free(run->rs);
     dirty_log_stop(run->guest->vm->map, DIRTY_CLIENT_MIGRATION);
     migration_stats_done(&run->stats);
@@ -116,13 +129,23 @@ static size_t end(Run *run)
     return n;
 }
 
+static ProofLoad *proof_new(Vm *dst, Clock *clock)
+{
+    ProofLoadConfig config = { .vm = dst, .verify = load_verify,
+                               .clock = clock, .verify_ns = &load_verify_ns };
+
+    load_verify_ns = 0;
+    return proof_load_new(&config, NULL);
+}
+
 /* Into @dst; the table stands from byte @table on. */
 static bool load(Vm *dst, const uint8_t *data, size_t n, size_t table,
                  GError **error)
 {
     g_autoptr(Stream) s = stream_new_memory_input(data, n);
     g_autoptr(RamLoad) rl = ram_load_new(dst, false);
-    g_autoptr(ProofLoad) pl = proof_load_new(dst, false, NULL);
+    g_autoptr(Clock) clock = clock_new_test(0);
+    g_autoptr(ProofLoad) pl = proof_new(dst, clock);
     LiveSection ram = ram_load_section(rl), proof = proof_load_section(pl);
 
     ram_load_set_sums(rl, proof_load_sums(pl));
@@ -131,6 +154,9 @@ static bool load(Vm *dst, const uint8_t *data, size_t n, size_t table,
                            error)) {
             return false;
         }
+    }
+    if (load_spoil) {
+        *load_spoil ^= 1;
     }
     return proof.ops->load(pl, s, WIRE_SECTION_FULL, PAGE_SUMS_VERSION,
                            error) &&
@@ -496,13 +522,117 @@ static void test_damage_stale(void)
     tear_down(&run);
 }
 
+/* ---- memory, too ------------------------------------------------------ */
+
+static void verify_off(void)
+{
+    run_verify = load_verify = false;
+    load_spoil = NULL;
+}
+
+/* Either side may ask for it; what the source said holds for both. */
+static void test_verify_equal_memory(void)
+{
+    for (int which = 0; which < 4; which++) {
+        Sample s;
+        g_autoptr(GError) error = NULL;
+
+        run_verify = which & 1;
+        load_verify = which & 2;
+        sample_set_up(&s);
+        g_assert_cmpmem(s.data + s.table, 4, run_verify ? "HELD" : "SENT", 4);
+        g_assert_cmpint(s.run.stats.verify_ns > 0, ==, run_verify);
+        load(s.dst, s.data, s.n, s.table, &error);
+        g_assert_no_error(error);
+        fake_assert_same(s.run.guest->vm, s.dst);
+        g_assert_cmpint(load_verify_ns > 0, ==, which > 0);
+        sample_tear_down(&s);
+    }
+    verify_off();
+}
+
+/* A store that no dirty log has seen: nothing else would ever find it. */
+static void test_verify_finds_what_was_never_sent(void)
+{
+    static const uint64_t npages[] = { PAGES };
+
+    for (int which = 0; which < 2; which++) {
+        g_autoptr(GError) error = NULL;
+        const uint8_t *data;
+        RAMBlock *ram;
+        size_t n, table;
+        Vm *dst;
+        Run run;
+
+        run_verify = which;
+        set_up(&run, 1, npages, true);
+        ram = g_ptr_array_index(run.guest->vm->ram.blocks, 0);
+        begin(&run);
+        part(&run);
+        ram->host[9 * TM_PAGE_BYTES + 17] = 1;
+        table = end(&run);
+        data = channel_buffer_data(run.channel, &n);
+        dst = fake_machine_new(run.guest->vm);
+        g_assert_cmpint(load(dst, data, n, table, &error), ==, !which);
+        if (which) {
+            expect_words(&error, "page at 0x9000 of RAM block 'pc.ram' is not "
+                         "what the source has in memory (one of 1 ");
+        }
+        fake_machine_free(dst);
+        tear_down(&run);
+    }
+    verify_off();
+}
+
+/* What came well and went bad where it lies. */
+static void test_verify_finds_spoilt_memory(void)
+{
+    for (int which = 0; which < 3; which++) {
+        Sample s;
+        g_autoptr(GError) error = NULL;
+        const RAMBlock *ram;
+
+        run_verify = which == 1;
+        load_verify = which == 2;
+        sample_set_up(&s);
+        ram = g_ptr_array_index(s.dst->ram.blocks, 0);
+        load_spoil = ram->host + 0x4fff;
+        g_assert_cmpint(load(s.dst, s.data, s.n, s.table, &error), ==,
+                        !which);
+        if (which) {
+            expect_words(&error, "page at 0x4000 of RAM block 'pc.ram' is in "
+                         "memory not what came");
+        }
+        sample_tear_down(&s);
+    }
+    verify_off();
+}
+
+static void test_verify_can_be_cancelled(void)
+{
+    static const uint64_t npages[] = { PAGES };
+    g_autoptr(GError) error = NULL;
+    Run run;
+
+    run_verify = true;
+    set_up(&run, 1, npages, true);
+    begin(&run);
+    part(&run);
+    run.stop = true;
+    g_assert_false(run.table.ops->complete(run.table.opaque, run.out, &error));
+    expect_words(&error, "cancelled");
+    tear_down(&run);
+    verify_off();
+}
+
 /* ---- whole jobs ------------------------------------------------------ */
 
 /* What is in the sink, into a machine like the source's. */
 static bool load_sink(Job *job, Vm *dst, bool cap, GError **error)
 {
     g_autoptr(RamLoad) rl = ram_load_new(dst, false);
-    g_autoptr(ProofLoad) pl = proof_load_new(dst, false, NULL);
+    g_autoptr(Clock) clock = clock_new_test(0);
+    g_autoptr(ProofLoad) pl = proof_new(dst, clock);
     LiveSection live[] = { ram_load_section(rl), proof_load_section(pl) };
     g_autofree uint8_t *data = NULL;
     g_autoptr(LoadVm) lv = NULL;
@@ -555,6 +685,28 @@ static void test_job_with_a_writing_guest(void)
     }
 }
 
+static void test_job_verify_needs_checksums(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Channel) channel = NULL;
+    Job job;
+
+    job_set_up(&job);
+    job_set_param(&job, MIG_PARAM_X_VERIFY, 1);
+    channel = sink_new();
+    g_assert_false(migration_start_channel(job.m, channel, &error));
+    expect_words(&error, "parameter 'x-verify' needs capability "
+                 "'page-checksums'");
+    job_set_cap(&job, MIGRATION_CAPABILITY_PAGE_CHECKSUMS);
+    fake_guest_start(job.guest);
+    job_start(&job, sink_new());
+    job_run_until(&job, has_ended, 0);
+    g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_COMPLETED);
+    g_assert_cmpuint(job.m->stats.verify_ns, >, 0);
+    g_assert_cmpuint(job.m->stats.downtime_ns, >=, job.m->stats.verify_ns);
+    job_tear_down(&job);
+}
+
 static void test_job_sides_must_agree(void)
 {
     for (int here = 0; here < 2; here++) {
@@ -600,6 +752,15 @@ int main(int argc, char **argv)
                     test_damage_misplaced_zero);
     g_test_add_func("/proof/damage/duplicated", test_damage_duplicated);
     g_test_add_func("/proof/damage/stale", test_damage_stale);
+    g_test_add_func("/proof/verify/equal-memory", test_verify_equal_memory);
+    g_test_add_func("/proof/verify/finds-what-was-never-sent",
+                    test_verify_finds_what_was_never_sent);
+    g_test_add_func("/proof/verify/finds-spoilt-memory",
+                    test_verify_finds_spoilt_memory);
+    g_test_add_func("/proof/verify/can-be-cancelled",
+                    test_verify_can_be_cancelled);
+    g_test_add_func("/proof/job/verify-needs-checksums",
+                    test_job_verify_needs_checksums);
     g_test_add_func("/proof/job/with-a-writing-guest",
                     test_job_with_a_writing_guest);
     g_test_add_func("/proof/job/sides-must-agree", test_job_sides_must_agree);

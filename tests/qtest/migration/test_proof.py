@@ -8,6 +8,7 @@ import sys
 
 import common
 from common import MACHINE_RAM, Pair, Suite, accel_of, writer
+from tmlib.qmp import QmpError
 
 sys.path.insert(0, os.path.join(common.TOP, 'tests', 'qtest'))
 from stream_check import (CONTINUE, LITERAL,  # noqa: E402
@@ -99,6 +100,52 @@ suite.add('refused/source-only', disagree, True, False,
 suite.add('refused/destination-only', disagree, False, True,
           "capability 'page-checksums' is off at the source and on here; this "
           "stream needs it off here")
+
+
+# ---- memory ----------------------------------------------------------------
+
+def verify(source, destination):
+    """Memory is hashed on both sides, and each says how long it took."""
+    with ProofPair(busy()) as pair:
+        pair.src.parameter(x_verify=source)
+        pair.dst.parameter(x_verify=destination)
+        pair.src.capability('return-path')
+        pair.listen()
+        info = live(pair, pair.uri())
+        for vm, on in ((pair.src, source), (pair.dst, source or destination)):
+            told = vm.cmd('query-migrate')
+            if (told.get('verify-time-ns', 0) > 0) != on or \
+                    ('verify time:' in vm.hmp('info migrate')) != on:
+                raise AssertionError(told)
+        if info.get('verify-time-ns', 0) > 1e6 * (info['downtime'] + 1):
+            raise AssertionError('not part of the downtime: %r' % info)
+        pair.prove()
+
+
+suite.add('verify/both', verify, True, True)
+suite.add('verify/source', verify, True, False)
+suite.add('verify/destination', verify, False, True)
+
+
+@suite.test('verify/needs-checksums')
+def verify_needs_checksums():
+    with ProofPair(busy(), False, False) as pair:
+        for vm, command in ((pair.src, 'migrate'),
+                            (pair.dst, 'migrate-incoming')):
+            vm.parameter(x_verify=True)
+            try:
+                vm.cmd(command, uri=pair.uri())
+                raise AssertionError(command + ' was taken')
+            except QmpError as e:
+                if "'x-verify' needs capability 'page-checksums'" not in e.desc:
+                    raise
+            vm.capability(CAP)
+        pair.listen()
+        pair.src.wait_serial(b'B')
+        pair.fast()
+        pair.src.cmd('migrate', uri=pair.uri())
+        pair.finish()
+        pair.prove()
 
 
 # ---- files -----------------------------------------------------------------
