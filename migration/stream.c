@@ -28,6 +28,8 @@ struct Stream {
     GByteArray *memory;      /* memory output */
     const uint8_t *data;     /* memory input: what is left of it */
     size_t data_len;
+    StreamReader *reader;    /* input from a function */
+    void *reader_opaque;
     size_t pos;              /* input: next byte of the buffer */
     size_t len;              /* bytes in the buffer */
     unsigned n_iov;          /* output */
@@ -74,10 +76,33 @@ Stream *stream_new_memory_output(void)
     return s;
 }
 
-Stream *stream_new_memory_input(const void *data, size_t len)
+Stream *stream_new_reader_input(StreamReader *reader, void *opaque)
 {
     Stream *s = stream_new(NULL, false);
 
+    s->reader = reader;
+    s->reader_opaque = opaque;
+    return s;
+}
+
+static size_t read_memory(void *opaque, void *to, size_t n)
+{
+    Stream *s = opaque;
+
+    n = MIN(n, s->data_len);
+    if (n) {
+        memcpy(to, s->data, n);
+        s->data += n;
+        s->data_len -= n;
+    }
+    return n;
+}
+
+Stream *stream_new_memory_input(const void *data, size_t len)
+{
+    Stream *s = stream_new_reader_input(read_memory, NULL);
+
+    s->reader_opaque = s;
     s->data = data;
     s->data_len = len;
     return s;
@@ -282,19 +307,18 @@ void stream_put_page(Stream *s, const void *buf, size_t len)
 
 /* ---- input ----------------------------------------------------------- */
 
-static size_t stream_read_memory(Stream *s, const struct iovec *iov,
+static size_t stream_read_reader(Stream *s, const struct iovec *iov,
                                  unsigned n_iov)
 {
     size_t total = 0;
 
     for (unsigned i = 0; i < n_iov; i++) {
-        size_t n = MIN(iov[i].iov_len, s->data_len);
+        size_t n = s->reader(s->reader_opaque, iov[i].iov_base,
+                             iov[i].iov_len);
 
-        if (n) {
-            memcpy(iov[i].iov_base, s->data, n);
-            s->data += n;
-            s->data_len -= n;
-            total += n;
+        total += n;
+        if (n < iov[i].iov_len) {
+            break;
         }
     }
     return total;
@@ -347,7 +371,7 @@ static size_t stream_read(Stream *s, void *to, size_t to_len)
                                        STREAM_BUFFER_BYTES - s->len };
     }
     n = s->channel ? stream_read_channel(s, iov, n_iov)
-                   : (ssize_t)stream_read_memory(s, iov, n_iov);
+                   : (ssize_t)stream_read_reader(s, iov, n_iov);
     if (n <= 0) {
         s->at_end = n == 0;
         return 0;

@@ -31,6 +31,11 @@ Stream *stream_new_memory_output(void);
 /** stream_new_memory_input() - @data must outlive the stream. */
 Stream *stream_new_memory_input(const void *data, size_t len);
 
+/** stream_new_reader_input() - bytes come from @reader, which is asked for up
+ *  to @n of them and returns how many it has put to @to; 0 is the end. */
+typedef size_t StreamReader(void *opaque, void *to, size_t n);
+Stream *stream_new_reader_input(StreamReader *reader, void *opaque);
+
 /** stream_free() - does not flush; NULL is fine. */
 void stream_free(Stream *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Stream, stream_free)

@@ -182,6 +182,41 @@ static void test_flush_hook_comes_first(void)
     g_assert_cmpuint(n, ==, 100000);
 }
 
+typedef struct Trickle {
+    const char *data;
+    size_t len, most;
+} Trickle;
+
+static size_t trickle(void *opaque, void *to, size_t n)
+{
+    Trickle *t = opaque;
+
+    n = MIN(MIN(n, t->len), t->most);
+    memcpy(to, t->data, n);
+    t->data += n;
+    t->len -= n;
+    return n;
+}
+
+static void test_reader_brings_what_it_has(void)
+{
+    for (size_t most = 1; most < 20; most++) {
+        Trickle t = { "\0\0\1\2\3abc\0\0\0\0\0\0\0\7x", 17, most };
+        g_autoptr(Stream) s = stream_new_reader_input(trickle, &t);
+        char text[256];
+
+        g_assert_cmpuint(stream_get_be32(s), ==, 0x102);
+        g_assert_true(stream_get_cstr(s, text));
+        g_assert_cmpstr(text, ==, "abc");
+        g_assert_cmpuint(stream_get_be64(s), ==, 7);
+        g_assert_cmpuint(stream_get_u8(s), ==, 'x');
+        g_assert_null(stream_error(s));
+        stream_get_u8(s);
+        g_assert_nonnull(strstr(stream_error(s)->message,
+                                "the stream ends at byte 17"));
+    }
+}
+
 static void test_get_past_end_sticks(void)
 {
     g_autoptr(Stream) s = stream_new_memory_input("\1\2\3", 3);
@@ -367,6 +402,8 @@ int main(int argc, char **argv)
                     test_seek_puts_and_gets_at_places);
     g_test_add_func("/stream/flush/hook-comes-first",
                     test_flush_hook_comes_first);
+    g_test_add_func("/stream/get/reader-brings-what-it-has",
+                    test_reader_brings_what_it_has);
     g_test_add_func("/stream/get/past-end-sticks", test_get_past_end_sticks);
     g_test_add_func("/stream/error/first-one-stays",
                     test_error_first_one_stays);
