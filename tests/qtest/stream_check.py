@@ -272,7 +272,7 @@ def walk_scalar(r, field):
 # ---- the stream ------------------------------------------------------------
 
 class Checker:
-    known = ('x-ignore-shared',)    # capabilities
+    known = CAPABILITIES
 
     def __init__(self, data, machine):
         at, root = find_description(data)

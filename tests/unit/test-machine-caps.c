@@ -130,9 +130,9 @@ static void test_both_sides_must_agree(void)
         g_autofree char *b = get(IGNORE, IGNORE | MAPPED, 0, &on);
 
         g_assert_cmpstr(a, ==, "capability 'mapped-ram' is on at the source "
-                        "and off here");
+                        "and off here; this stream needs it on here");
         g_assert_cmpstr(b, ==, "capability 'mapped-ram' is off at the source "
-                        "and on here");
+                        "and on here; this stream needs it off here");
     }
 }
 

@@ -211,6 +211,17 @@ def to_mapped():
             raise AssertionError('%d bytes for %d' % (used, normal))
 
 
+@suite.test('to/checksums')
+def to_checksums():
+    """Every page with its checksum, and the table of them at the end."""
+    with machine(suite) as vm:
+        vm.capability('page-checksums')
+        uri = 'file:' + path_in(vm)
+        info = save(vm, uri)
+        prove(vm, info, uri,
+              prepare=lambda new: new.capability('page-checksums'))
+
+
 @suite.test('to/offset')
 def to_offset():
     with machine(suite) as vm:
