@@ -117,7 +117,9 @@ def by_global():
 # ---- with a ring ----
 
 LIMIT = 20              # MiB/s
-SET_MIB = 23            # that the writer of the migration goes over
+SET_MIB = 23            # that a writer goes over
+MOVED_MIB = 5           # of the migration: a round is little more than the
+                        # second that is judged at a time
 LARGE_MIB = 70          # three periods' worth: each store is a page that counts
 WINDOWS = 12            # of the guest's time; a busy host spoils some
 
@@ -253,7 +255,8 @@ def migration():
     """What does not converge without the capability does with it; cancelled on
     the way, the guest is let go."""
     need_ring()
-    with Pair(suite, writer(suite, accel_of(suite))) as pair:
+    guest = writer(suite, accel_of(suite), end=(1 + MOVED_MIB) << 20)
+    with Pair(suite, guest) as pair:
         src = pair.src
         src.wait_serial(b'B')
         # Less than even a starved guest writes, more than the limit.
@@ -284,7 +287,8 @@ def migration():
         src.cmd('migrate_cancel')
         src.wait_migrate('cancelled', never=('failed', 'completed'))
         check(limits(src), [], 'limits after the cancel')
-        wait_until(lambda: speed(src) > 20, what='full speed again')
+        wait_until(lambda: speed(src, MOVED_MIB) > 20,
+                   what='full speed again')
 
         src.parameter(downtime_limit=300)
         pair.new_destination()
