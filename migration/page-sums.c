@@ -17,6 +17,11 @@
 #include "util/buffer-is-zero.h"
 #include "util/error.h"
 
+static uint64_t seed_of(const char *name)
+{
+    return XXH3_64bits(name, strlen(name));
+}
+
 static void block_free(PageSumBlock *block)
 {
     g_free(block->name);
@@ -48,7 +53,7 @@ PageSumBlock *page_sums_add(PageSums *sums, const char *name, uint64_t npages,
     PageSumBlock *block = g_new0(PageSumBlock, 1);
 
     block->name = g_strdup(name);
-    block->seed = XXH3_64bits(name, strlen(name));
+    block->seed = seed_of(name);
     block->npages = npages;
     /* Large ones come as untouched zero pages, as with bitmaps. */
     block->sums = npages <= SIZE_MAX / sizeof(uint64_t)
@@ -65,6 +70,13 @@ PageSumBlock *page_sums_add(PageSums *sums, const char *name, uint64_t npages,
     }
     g_ptr_array_add(sums->blocks, block);
     return block;
+}
+
+void page_sums_rename(PageSumBlock *block, const char *name)
+{
+    g_free(block->name);
+    block->name = g_strdup(name);
+    block->seed = seed_of(name);
 }
 
 PageSumBlock *page_sums_find(const PageSums *sums, const char *name)

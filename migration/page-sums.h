@@ -66,6 +66,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PageSums, page_sums_free)
 PageSumBlock *page_sums_add(PageSums *sums, const char *name, uint64_t npages,
                             GError **error);
 
+/** page_sums_rename() - it is called so. Context: nothing was noted of it. */
+void page_sums_rename(PageSumBlock *block, const char *name);
+
 /** page_sums_find() - by name. Returns: the block or NULL. */
 PageSumBlock *page_sums_find(const PageSums *sums, const char *name);
 
