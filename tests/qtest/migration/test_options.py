@@ -50,9 +50,10 @@ def capabilities():
     with Vm(suite.options.binary) as vm:
         here = {'events', 'validate-uuid', 'return-path',
                 'pause-before-switchover', 'auto-converge', 'switchover-ack',
-                'x-ignore-shared', 'mapped-ram', 'background-snapshot'}
+                'x-ignore-shared', 'mapped-ram', 'background-snapshot',
+                'page-checksums'}
         every = vm.cmd('query-migrate-capabilities')
-        if len(every) != 22:
+        if len(every) != 23:
             raise AssertionError(len(every))
         for one in every:
             name = one['capability']
