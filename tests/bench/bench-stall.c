@@ -34,9 +34,8 @@
 #define CONTROL 0x90000
 #define WAIT_SECONDS 120
 #define LEAST_PHASE_US 2000
-#define RAM_BYTES (UINT64_C(128) << 20)
-#define NEW_FIRST (RAM_BYTES / 2)  /* what can be discarded, to be new */
-#define NPAGES (RAM_BYTES / TM_PAGE_BYTES)
+#define RAM_MIB UINT64_C(128)
+#define QUICK_RAM_MIB UINT64_C(8)
 
 /* What the host (first four) and the guest tell each other. */
 typedef struct Control {
@@ -50,6 +49,7 @@ typedef struct Control {
 typedef struct Stall {
     KvmGuest *g;
     Control *control;
+    uint64_t ram_bytes, new_first; /* its end can be discarded, to be new */
     ClearBmap clear;
     double ticks_per_us;
 } Stall;
@@ -150,7 +150,8 @@ static double rest(Stall *s)
     return next_phase(s, GUEST_DATA, GUEST_DATA + TM_PAGE_BYTES);
 }
 
-static Stall *stall_new(const struct Way *way, unsigned cpl)
+static Stall *stall_new(const struct Way *way, unsigned cpl,
+                        uint64_t ram_bytes)
 {
     Stall *s = g_new0(Stall, 1);
     g_autoptr(GError) error = NULL;
@@ -158,7 +159,9 @@ static Stall *stall_new(const struct Way *way, unsigned cpl)
     KvmVcpu *kv;
     int khz;
 
-    s->g = kvm_guest_new_ram(way->options, RAM_BYTES, 1);
+    s->ram_bytes = ram_bytes;
+    s->new_first = ram_bytes / 2;
+    s->g = kvm_guest_new_ram(way->options, ram_bytes, 1);
     s->control = (Control *)(s->g->ram->host + CONTROL);
     s->control->first = GUEST_DATA;
     s->control->end = GUEST_DATA + TM_PAGE_BYTES;
@@ -197,7 +200,7 @@ static void clear_all(Stall *s)
     uint64_t clears = 0;
     g_autoptr(GError) error = NULL;
 
-    for (uint64_t page = 0; page < NPAGES; page += 64) {
+    for (uint64_t page = 0; page < s->g->ram->npages; page += 64) {
         clear_bmap_before_read(&s->clear, s->g->vm->map, s->g->ram, page, 64,
                                &clears, &error);
         g_assert_no_error(error);
@@ -207,12 +210,12 @@ static void clear_all(Stall *s)
 /* Every page written, and so mapped, writable and dirty. */
 static void dirty_all(Stall *s)
 {
-    uint64_t words[NPAGES / 64];
+    g_autofree uint64_t *words = g_new(uint64_t, s->g->ram->npages / 64);
 
-    next_phase(s, GUEST_DATA, RAM_BYTES);
+    next_phase(s, GUEST_DATA, s->ram_bytes);
     wait_at_least(&s->control->passes, s->control->passes + 2);
     rest(s);
-    dirty_bitmap_take_range(s->g->ram, MIG, 0, NPAGES, words);
+    dirty_bitmap_take_range(s->g->ram, MIG, 0, s->g->ram->npages, words);
 }
 
 static void open_phase(Stall *s, unsigned place)
@@ -222,12 +225,13 @@ static void open_phase(Stall *s, unsigned place)
         rest(s);
         break;
     case ALL_PAGES:
-        next_phase(s, GUEST_DATA, RAM_BYTES);
+        next_phase(s, GUEST_DATA, s->ram_bytes);
         break;
     case NEW_PAGES:
-        g_assert_cmpint(madvise(s->g->ram->host + NEW_FIRST,
-                                RAM_BYTES - NEW_FIRST, MADV_DONTNEED), ==, 0);
-        next_phase(s, NEW_FIRST, RAM_BYTES);
+        g_assert_cmpint(madvise(s->g->ram->host + s->new_first,
+                                s->ram_bytes - s->new_first, MADV_DONTNEED),
+                        ==, 0);
+        next_phase(s, s->new_first, s->ram_bytes);
         break;
     }
 }
@@ -277,9 +281,9 @@ static void measure_place(Stall *s, const struct Way *way, unsigned place,
 }
 
 static void measure_way(const struct Way *way, unsigned cpl,
-                        Stops stops[N_PLACES])
+                        uint64_t ram_bytes, Stops stops[N_PLACES])
 {
-    Stall *s = stall_new(way, cpl);
+    Stall *s = stall_new(way, cpl, ram_bytes);
     g_autoptr(GError) error = NULL;
 
     dirty_log_start(s->g->vm->map, MIG, true, &error);
@@ -322,16 +326,19 @@ void bench_stall(Report *r, const BenchConfig *c)
         "stop: sync", "stop: clear", "sync took (us)", "clear took", NULL,
     };
     static Stops stops[N_LEVELS][N_WAYS][N_PLACES];
+    uint64_t mib = c->quick ? QUICK_RAM_MIB : RAM_MIB;
+    g_autofree char *title =
+        g_strdup_printf("The longest stop of a vCPU of a guest of %u MiB, all "
+                        "of it dirty, on /dev/kvm", (unsigned)mib);
 
     for (int run = 0; run < c->runs; run++) {
         for (unsigned l = 0; l < N_LEVELS; l++) {
             for (unsigned w = 0; w < N_WAYS; w++) {
-                measure_way(&ways[w], levels[l], stops[l][w]);
+                measure_way(&ways[w], levels[l], mib << 20, stops[l][w]);
             }
         }
     }
-    report_table(r, "stall", "The longest stop of a vCPU of a guest of "
-                 "128 MiB, all of it dirty, on /dev/kvm", columns);
+    report_table(r, "stall", title, columns);
     for (unsigned l = 0; l < N_LEVELS; l++) {
         for (unsigned p = 0; p < N_PLACES; p++) {
             for (unsigned w = 0; w < N_WAYS; w++) {
