@@ -8,6 +8,7 @@
 #include "dirty-log.h"
 
 #define ITERATIONS 24
+#define FULL_ITERATIONS 8     /* of 20,000 stores each */
 #define TRIES 20              /* of a mistake */
 #define STORM_US 50
 
@@ -141,6 +142,7 @@ static void add_engine_rings(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
         c.ring_entries = kinds[i].entries;
         c.stores = kinds[i].stores;
+        c.iterations = c.stores > DL_STORES ? FULL_ITERATIONS : ITERATIONS;
         c.storm_us = kinds[i].storm_us;
         for (c.cpl = 0; c.cpl <= 3; c.cpl += 3) {
             dl_add_case(&c, sizeof(c), c.cpl ? test_right : test_is_repaired,
@@ -165,11 +167,13 @@ static void add_rings(void)
     }
     c.ring_entries = 256;
     c.stores = 1000; /* more than the smallest holds */
+    c.iterations = FULL_ITERATIONS;
     for (c.cpl = 0; c.cpl <= 3; c.cpl += 3) {
         dl_add_case(&c, sizeof(c), c.cpl ? test_right : test_is_not_silent,
                     "/kvm-dirty-log/raw/dirty-ring/full/cpl%u", c.cpl);
     }
     c.stores = DL_STORES;
+    c.iterations = ITERATIONS;
     c.storm_us = STORM_US;
     for (c.cpl = 0; c.cpl <= 3; c.cpl += 3) {
         dl_add_case(&c, sizeof(c), c.cpl ? test_right : test_is_not_silent,

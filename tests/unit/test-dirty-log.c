@@ -10,6 +10,9 @@
 #include "kvm-model.h"
 #include "tests/kvm/dirty-log.h"
 
+/* Of 2048 pages each. Mistakes show within 64. */
+#define ITERATIONS 300
+#define RING_ITERATIONS 120
 #define SEEDS 40              /* that a mistake may take to show */
 #define LOSSES 10             /* runs with a kernel that loses entries */
 
@@ -104,8 +107,7 @@ static void add(const char *path, Case *k, GTestDataFunc run)
     g_test_add_data_func_full(path, k, run, g_free);
 }
 
-static void add_modes(const DlMachineOps *machine, const DlTrackerOps *tracker,
-                      unsigned iterations)
+static void add_modes(const DlMachineOps *machine, const DlTrackerOps *tracker)
 {
     for (DlMode mode = 0; mode < DL_LOG_MODES; mode++) {
         g_autofree char *path =
@@ -113,8 +115,8 @@ static void add_modes(const DlMachineOps *machine, const DlTrackerOps *tracker,
                             tracker->name, dl_mode_names[mode]);
         g_autofree char *shapes = g_strdup_printf("%s/shapes", path);
 
-        add(path, new_case(machine, tracker, mode, iterations), test_right);
-        add(shapes, new_case(machine, tracker, mode, iterations / 25),
+        add(path, new_case(machine, tracker, mode, ITERATIONS), test_right);
+        add(shapes, new_case(machine, tracker, mode, ITERATIONS / 15),
             test_shapes);
     }
 }
@@ -218,11 +220,12 @@ static void add_ring_sizes(const DlMachineOps *machine)
             g_strdup_printf("/dirty-log/%s/raw/dirty-ring/%u", machine->name,
                             sizes[i]);
 
-        add(path, new_ring(machine, sizes[i], NULL, 300), test_right);
+        add(path, new_ring(machine, sizes[i], NULL, RING_ITERATIONS), test_right);
     }
     add(shapes, new_ring(machine, 256, NULL, 20), test_shapes);
-    add(late, new_ring(machine, 1024, init_late, 300), test_right);
-    add(stores, new_ring(machine, 65536, init_every_store, 300), test_right);
+    add(late, new_ring(machine, 1024, init_late, RING_ITERATIONS), test_right);
+    add(stores, new_ring(machine, 65536, init_every_store, RING_ITERATIONS),
+        test_right);
 }
 
 /* The engine's reaper is a thread, so no seed says what it does. */
@@ -239,19 +242,21 @@ static Case *new_engine_ring(uint32_t entries, void (*init)(KvmModel *),
 
 static void add_engine_rings(void)
 {
-    Case *overflow = new_engine_ring(256, init_overflow, 50);
+    Case *overflow = new_engine_ring(256, init_overflow, 20);
     Case *late = new_case(&dl_machine_model, &dl_tracker_engine,
                           DL_DIRTY_RING, 64);
 
     overflow->config.stores = 600;
     late->config.mutant = DL_LATE_STOP;
     late->expect = "lost";
-    add(PATH "/256", new_engine_ring(256, NULL, 300), test_right);
-    add(PATH "/65536", new_engine_ring(65536, NULL, 300), test_right);
-    add(PATH "/late", new_engine_ring(1024, init_late, 300), test_right);
+    add(PATH "/256", new_engine_ring(256, NULL, RING_ITERATIONS), test_right);
+    add(PATH "/65536", new_engine_ring(65536, NULL, RING_ITERATIONS),
+        test_right);
+    add(PATH "/late", new_engine_ring(1024, init_late, RING_ITERATIONS),
+        test_right);
     add(PATH "/overflow", overflow, test_is_repaired);
     add(PATH "/cut-and-dropped",
-        new_engine_ring(256, init_cuts_that_drop, 50), test_is_repaired);
+        new_engine_ring(256, init_cuts_that_drop, 20), test_is_repaired);
     add(PATH "/late-stop", late, test_is_noticed);
 }
 
@@ -363,10 +368,10 @@ static void add_ring_mistakes(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    add_modes(&dl_machine_stepped, &dl_tracker_raw, 1000);
-    add_modes(&dl_machine_stepped, &dl_tracker_engine, 1000);
-    add_modes(&dl_machine_model, &dl_tracker_raw, 1000);
-    add_modes(&dl_machine_model, &dl_tracker_engine, 1000);
+    add_modes(&dl_machine_stepped, &dl_tracker_raw);
+    add_modes(&dl_machine_stepped, &dl_tracker_engine);
+    add_modes(&dl_machine_model, &dl_tracker_raw);
+    add_modes(&dl_machine_model, &dl_tracker_engine);
     add_mistakes();
     add_ring_sizes(&dl_machine_stepped);
     add_ring_sizes(&dl_machine_model);
