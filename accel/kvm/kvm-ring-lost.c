@@ -9,6 +9,7 @@
 #include "accel/kvm/kvm-dirty-ring.h"
 
 #include <linux/kvm.h>
+#include <time.h>
 
 #include "trace/accel_kvm.h"
 #include "util/error.h"
@@ -17,7 +18,7 @@
 #define STUCK_EXITS 2
 /* What a vCPU waits before it looks whether its ring was repaired, in us; it
  * is deaf to kicks meanwhile. */
-#define STUCK_WAIT_US 500
+#define STUCK_WAIT_NS 500000
 /* Repairs of a ring that is stuck and empty until its vCPU gives up. Each takes
  * a quarter of the ring, and what overflows in one run of the guest is a few
  * lengths of it. */
@@ -163,6 +164,15 @@ bool kvm_dirty_ring_repair(KvmDirtyRing *d, GError **error)
 
 /* ---- a vCPU whose ring is full ------------------------------------------- */
 
+/* A signal ends it early. g_usleep() would go on with what is left, which the
+ * kernel rounds up by the timer's slack: with a signal each 50 us, for ever. */
+static void pause_briefly(void)
+{
+    const struct timespec time = { .tv_nsec = STUCK_WAIT_NS };
+
+    nanosleep(&time, NULL);
+}
+
 /*
  * Its thread is not the one to repair: that needs all vCPUs out. The ring is
  * stuck only if nothing was taken from it since the vCPU entered the guest: a
@@ -186,7 +196,7 @@ static void be_stuck(KvmDirtyRing *d, KvmRing *ring)
     if (stuck && d->on_lost) {
         d->on_lost(d->opaque);
     }
-    g_usleep(STUCK_WAIT_US);
+    pause_briefly();
 }
 
 static bool is_astray(KvmDirtyRing *d, const KvmRing *ring)

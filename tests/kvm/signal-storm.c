@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/clock.h"
+
 #define STORM_SIGNAL SIGUSR2
 #define LOOK_EVERY_US 5000    /* for new threads */
 
@@ -109,6 +111,14 @@ void signal_storm_start(unsigned period_us)
     look_for_threads(storm);
     add_timer(storm, syscall(SYS_gettid));
     storm->thread = g_thread_new("storm", storm_thread, storm);
+}
+
+void signal_storm_sleep(unsigned us)
+{
+    Clock *clock = clock_new_host();
+
+    clock_sleep_ns(clock, us * INT64_C(1000));
+    clock_free(clock);
 }
 
 /* The last signals of the timers are ignored, not handed to who was there

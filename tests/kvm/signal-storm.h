@@ -16,6 +16,13 @@
  */
 void signal_storm_start(unsigned period_us);
 
+/**
+ * signal_storm_sleep() - sleep in the midst of one
+ * g_usleep() goes on with the time that is left after each signal, which the
+ * kernel rounds up by the timer's slack of 50 us: it may never end.
+ */
+void signal_storm_sleep(unsigned us);
+
 /** signal_storm_stop() - the end of it; fine without a storm.
  *  Returns: signals that have been taken. */
 uint64_t signal_storm_stop(void);

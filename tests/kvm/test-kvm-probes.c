@@ -63,7 +63,7 @@ static void run_passes(KvmGuest *g, KvmCopy *c, uint64_t n, unsigned sync_us)
     while (__atomic_load_n(&g->passes, __ATOMIC_ACQUIRE) < until) {
         g_assert_cmpint(g_get_monotonic_time(), <, limit);
         big_unlock();
-        g_usleep(sync_us ? sync_us : 500);
+        signal_storm_sleep(sync_us ? sync_us : 500);
         big_lock();
         turn_main_loop();
         if (sync_us) {
