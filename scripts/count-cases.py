@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Count test cases in the testlog.json files that `meson test` leaves behind.
 
-Prints each case that failed or was skipped, with its reason, and then one
-line, "N passed, N failed, N skipped". A program that died, timed out or
+Prints each case that failed or was skipped, with its reason, the last lines of
+each program that failed, and then one line, "N passed, N failed, N skipped". A program that died, timed out or
 printed no result is one failed case more. Exit status 1 if a case failed, a
 file cannot be read, or nothing passed.
 """
@@ -13,6 +13,7 @@ import re
 import sys
 
 RESULT = re.compile(r'^(not )?ok\b\s*\d*\s*-?\s*([^#]*)(?:#\s*(\w+)\s*(.*))?$')
+LAST_LINES = 12
 WHOLE_SKIP = re.compile(r'^1\.\.0\s*#\s*skip\S*\s*(.*)$', re.I)
 
 
@@ -50,6 +51,14 @@ def cases(test):
             test['result'], test.get('returncode'))
 
 
+def last_lines(test):
+    """What a program that failed had said by then."""
+    for stream in 'stdout', 'stderr':
+        for line in (test.get(stream) or '').strip().split('\n')[-LAST_LINES:]:
+            if line:
+                print('    %s: %s' % (stream, line[:200]))
+
+
 def main():
     count = {'passed': 0, 'failed': 0, 'skipped': 0}
     broken = False
@@ -62,10 +71,14 @@ def main():
             broken = True
             continue
         for test in tests:
+            bad = False
             for name, verdict, words in cases(test):
                 count[verdict] += 1
+                bad |= verdict == 'failed'
                 if verdict != 'passed':
                     print('%s: %s %s' % (verdict, name, words))
+            if bad:
+                last_lines(test)
     print('%(passed)d passed, %(failed)d failed, %(skipped)d skipped' % count)
     sys.exit(1 if broken or count['failed'] or not count['passed'] else 0)
 
