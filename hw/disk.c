@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,6 +65,12 @@ Disk *disk_open(const char *path, bool readonly, GError **error)
                     O_NONBLOCK);
     if (disk->fd < 0) {
         tm_error_set_errno(error, errno, "cannot open '%s'", path);
+        return NULL;
+    }
+    /* Keeps saved machines out, whose writers lock what they write to; the
+     * other end of a migration may have it open, too. */
+    if (flock(disk->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        tm_error_set(error, "cannot open '%s': it is being written", path);
         return NULL;
     }
     if (!disk_find_size(disk, error)) {

@@ -26,7 +26,10 @@ typedef struct Disk {
  * disk_open() - open an image
  * An image whose size is no multiple of 512 gets a last sector that reads as
  * zeros beyond the end and is made whole when written.
- * Context: start-up. Errors: as open(2); not a file or block device; empty.
+ * It is locked (flock) against writers of saved machines until it is closed;
+ * others may have it open, too.
+ * Context: start-up. Errors: as open(2); being written; not a file or block
+ *          device; empty.
  */
 Disk *disk_open(const char *path, bool readonly, GError **error);
 void disk_free(Disk *disk);

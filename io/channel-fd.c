@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/channel-file.h"
 #include "io/channel-kinds.h"
-#include "io/fd-channel.h"
 #include "util/error.h"
 
 Channel *channel_fd_new(int fd, GError **error)
@@ -33,25 +33,55 @@ Channel *channel_fd_new(int fd, GError **error)
                             mode == O_RDONLY ? -1 : fd);
 }
 
-/* A descriptor for @path, or -errno. */
-static int open_path(const char *path, int flags, FdSets *fdsets,
-                     bool *ret_created)
+/*
+ * A lock belongs to the open file description, which those who pass us
+ * descriptors share with us and maybe with others: we get one of our own where
+ * we may. Returns: @fd, or another for it.
+ */
+static int of_our_own(int fd, int flags, const struct stat *st, bool *ret_own)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    int own = -1;
+
+    if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)) {
+        own = open(path, flags | O_CLOEXEC | O_NONBLOCK);
+    }
+    *ret_own = own >= 0;
+    if (own < 0) {
+        return fd;
+    }
+    lseek(own, lseek(fd, 0, SEEK_CUR), SEEK_SET);
+    close(fd);
+    return own;
+}
+
+/* A descriptor for @path, or -errno. O_NONBLOCK: opening a FIFO must not wait
+ * for its other end. */
+static int open_path(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0660);
+
+    return fd < 0 ? -errno : fd;
+}
+
+/* Also of what @fdsets hold; @ret_own: is its description nobody else's? */
+static int open_any(const char *path, int flags, FdSets *fdsets,
+                    struct stat *ret_st, bool *ret_own)
 {
     int64_t set_id;
-    int fd;
+    bool is_set = fdsets_path_id(path, &set_id);
+    int fd = !is_set ? open_path(path, flags) :
+        fdsets ? fdsets_open(fdsets, set_id, flags & ~O_CREAT) : -ENOENT;
 
-    *ret_created = false;
-    if (fdsets_path_id(path, &set_id)) {
-        return fdsets ? fdsets_open(fdsets, set_id, flags) : -ENOENT;
+    if (fd >= 0 && fstat(fd, ret_st) < 0) {
+        int err = errno;
+
+        close(fd);
+        return -err;
     }
-    /* O_NONBLOCK: opening a FIFO must not wait for its other end. */
-    flags |= O_CLOEXEC | O_NONBLOCK;
-    fd = open(path, flags);
-    if (fd < 0 && errno == ENOENT && (flags & O_ACCMODE) != O_RDONLY) {
-        fd = open(path, flags | O_CREAT, 0660);
-        *ret_created = fd >= 0; /* if somebody else was faster, so be it */
-    }
-    return fd < 0 ? -errno : fd;
+    *ret_own = !is_set;
+    return fd >= 0 && is_set ?
+        of_our_own(fd, flags & ~O_CREAT, ret_st, ret_own) : fd;
 }
 
 /*
@@ -61,7 +91,7 @@ static int open_path(const char *path, int flags, FdSets *fdsets,
  */
 static int lock_fd(int fd, const struct stat *st, bool writes)
 {
-    if (S_ISREG(st->st_mode) &&
+    if ((S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)) &&
         flock(fd, (writes ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0 &&
         errno == EWOULDBLOCK) {
         return -EWOULDBLOCK;
@@ -73,9 +103,6 @@ static int lock_fd(int fd, const struct stat *st, bool writes)
 static int prepare_fd(int fd, const struct stat *st, uint64_t offset,
                       bool writes)
 {
-    if (offset > INT64_MAX) {
-        return -EFBIG;
-    }
     if (writes && S_ISREG(st->st_mode) && ftruncate(fd, offset) < 0) {
         return -errno;
     }
@@ -86,46 +113,63 @@ static int prepare_fd(int fd, const struct stat *st, uint64_t offset,
     return 0;
 }
 
-Channel *channel_file_open(const char *path, uint64_t offset, int flags,
-                           FdSets *fdsets, GError **error)
+/* Returns: a descriptor that is locked (if it may be) and at @offset; -1. */
+static int open_and_prepare(const char *path, uint64_t offset, int flags,
+                            FdSets *fdsets, bool *ret_own, GError **error)
 {
     bool writes = (flags & O_ACCMODE) != O_RDONLY;
-    g_autofree char *name = g_strdup_printf("file:%s", path);
-    bool created;
-    int fd = open_path(path, flags, fdsets, &created);
-    Channel *c;
     struct stat st;
-    int ret;
+    int fd, ret;
 
+    if (offset > INT64_MAX) {
+        tm_error_set_errno(error, EFBIG, "cannot go to offset %"
+                           G_GUINT64_FORMAT " of '%s'", offset, path);
+        return -1;
+    }
+    fd = open_any(path, flags | (writes ? O_CREAT : 0), fdsets, &st, ret_own);
     if (fd < 0) {
         tm_error_set_errno(error, fd, "cannot open '%s' for %s", path,
                            writes ? "writing" : "reading");
-        return NULL;
+        return -1;
     }
-    ret = fstat(fd, &st) < 0 ? -errno : lock_fd(fd, &st, writes);
-    if (ret == -EWOULDBLOCK) {
+    if (*ret_own && lock_fd(fd, &st, writes) < 0) {
         tm_error_set(error, writes ? "cannot open '%s' for writing: it is in "
-                     "use, by a guest that was restored from it or by a "
-                     "migration" : "cannot open '%s' for reading: it is being "
-                     "written", path);
+                     "use, as a guest's disk, by a guest that was restored "
+                     "from it or by a migration" :
+                     "cannot open '%s' for reading: it is being written", path);
         close(fd);
-        return NULL;
+        return -1;
     }
-    ret = ret ? ret : prepare_fd(fd, &st, offset, writes);
+    ret = prepare_fd(fd, &st, offset, writes);
     if (ret < 0) {
         tm_error_set_errno(error, ret, "cannot go to offset %" G_GUINT64_FORMAT
                            " of '%s'", offset, path);
         close(fd);
-        return NULL;
+        return -1;
     }
-    c = channel_fd_new(fd, error);
+    return fd;
+}
+
+Channel *channel_file_open(const char *path, uint64_t offset, int flags,
+                           FdSets *fdsets, GError **error)
+{
+    g_autofree char *name = g_strdup_printf("file:%s", path);
+    bool own = false;
+    int fd = open_and_prepare(path, offset, flags, fdsets, &own, error);
+    Channel *c = fd < 0 ? NULL : channel_fd_new(fd, error);
+    FileChannel *f;
+
     if (!c) {
-        close(fd);
+        if (fd >= 0) {
+            close(fd);
+        }
         return NULL;
     }
     channel_set_name(c, name);
-    if (channel_file_fd(c) >= 0) {
-        channel_file_set_path(c, path, created);
+    f = channel_file_of(c);
+    if (f) {
+        f->path = g_strdup(path);
+        f->locked = own;
     }
     return c;
 }
@@ -144,8 +188,9 @@ Channel *channel_file_open_direct(Channel *c, bool writes, FdSets *fdsets,
 {
     const char *path = channel_file_path(c);
     int flags = (writes ? O_WRONLY : O_RDONLY) | O_DIRECT;
-    bool created = false;
+    struct stat st;
     Channel *direct;
+    bool own;
     int fd;
 
     if (!path) {
@@ -153,7 +198,7 @@ Channel *channel_file_open_direct(Channel *c, bool writes, FdSets *fdsets,
                      channel_name(c));
         return NULL;
     }
-    fd = open_path(path, flags, fdsets, &created);
+    fd = open_any(path, flags, fdsets, &st, &own);
     if (fd >= 0 && !is_same_file(fd, channel_file_fd(c))) {
         close(fd);
         fd = -ESTALE;

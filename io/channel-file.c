@@ -16,16 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/fd-channel.h"
+#include "io/channel-file.h"
 #include "io/channel-kinds.h"
 #include "util/error.h"
-
-typedef struct FileChannel {
-    FdChannel fdc;
-    char *path;     /* that it was opened by, or NULL */
-    bool is_new;    /* it was made by that; its entry in the directory is not
-                       on the disk yet */
-} FileChannel;
 
 /* Turns the result of a system call into a hook's; retries are asked for. */
 static bool is_final(Channel *c, ssize_t *n, const char *verb, GError **error)
@@ -111,67 +104,33 @@ Channel *channel_file_new(int fd, int64_t offset)
     return &f->fdc.base;
 }
 
-void channel_file_set_path(Channel *c, const char *path, bool is_new)
+FileChannel *channel_file_of(const Channel *c)
 {
-    ((FileChannel *)c)->path = g_strdup(path);
-    ((FileChannel *)c)->is_new = is_new;
+    return c->ops == &file_ops ? (FileChannel *)c : NULL;
 }
 
 const char *channel_file_path(const Channel *c)
 {
-    return channel_file_fd(c) >= 0 ? ((const FileChannel *)c)->path : NULL;
+    const FileChannel *f = channel_file_of(c);
+
+    return f ? f->path : NULL;
 }
 
 int channel_file_fd(const Channel *c)
 {
-    return c->ops == &file_ops ? ((const FdChannel *)c)->write_fd : -1;
+    const FileChannel *f = channel_file_of(c);
+
+    return f ? f->fdc.write_fd : -1;
 }
 
 void channel_file_unlock(Channel *c)
 {
-    FileChannel *f = (FileChannel *)c;
+    FileChannel *f = channel_file_of(c);
 
-    /* What was not opened by a name was not locked by us. */
-    if (channel_file_path(c)) {
+    if (f && f->locked) {
         flock(f->fdc.write_fd, LOCK_UN);
+        f->locked = false;
     }
-}
-
-/* The name of a new file is in its directory, which is synced by itself. */
-static bool sync_directory(FileChannel *f, GError **error)
-{
-    g_autofree char *name = g_path_get_dirname(f->path);
-    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int err = fd < 0 || fsync(fd) < 0 ? errno : 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (err) {
-        tm_error_set_errno(error, err, "cannot sync directory '%s'", name);
-        return false;
-    }
-    f->is_new = false;
-    return true;
-}
-
-bool channel_file_sync(Channel *c, GError **error)
-{
-    FileChannel *f = (FileChannel *)c;
-    int fd = channel_file_fd(c);
-    int r;
-
-    if (fd < 0) {
-        return true;
-    }
-    do {
-        r = fsync(fd);
-    } while (r < 0 && errno == EINTR);
-    if (r < 0) {
-        channel_set_errno(c, "sync", errno, error);
-        return false;
-    }
-    return !f->is_new || sync_directory(f, error);
 }
 
 bool channel_file_size(Channel *c, uint64_t *ret_bytes, GError **error)

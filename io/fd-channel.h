@@ -67,12 +67,6 @@ bool fd_channel_close_fds(FdChannel *f, GError **error);
 /** fd_channel_close() - the hook: close all three */
 bool fd_channel_close(Channel *c, GError **error);
 
-/** channel_file_set_path() - @c, of channel_file_new(), was opened by this name
- *  @is_new: that has made the file; channel_file_sync() has to see to it, too
- *  channel_file_path() - that name; NULL if there is none */
-void channel_file_set_path(Channel *c, const char *path, bool is_new);
-const char *channel_file_path(const Channel *c);
-
 /** fd_set_nonblocking() - set O_NONBLOCK; errors are left to later calls */
 void fd_set_nonblocking(int fd);
 

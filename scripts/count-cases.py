@@ -3,9 +3,9 @@
 """Count test cases in the testlog.json files that `meson test` leaves behind.
 
 Prints each case that failed or was skipped, with its reason, the last lines of
-each program that failed, and then one line, "N passed, N failed, N skipped". A program that died, timed out or
-printed no result is one failed case more. Exit status 1 if a case failed, a
-file cannot be read, or nothing passed.
+each program that failed, and then one line, "N passed, N failed, N skipped". A
+program that died, timed out or printed no result is one failed case more. Exit
+status 1 if a case failed, a file cannot be read, or nothing passed.
 """
 
 import json

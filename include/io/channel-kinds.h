@@ -51,9 +51,10 @@ Channel *channel_file_new(int fd, int64_t offset);
  *          if needed and cut at @offset: what stands before it is kept
  * @flags:  O_RDONLY, O_WRONLY or O_RDWR, with O_DIRECT if wanted
  * @fdsets: may be NULL
- * A regular file is locked (flock) until the channel is closed: for itself by a
- * writer, against writers by readers. Programs that do not ask are not kept
- * out.
+ * A regular file or block device is locked (flock) until the channel is closed:
+ * for itself by a writer, against writers by readers. Programs that do not ask
+ * are not kept out. What comes from an fd set is opened once more for that,
+ * and is not locked where that is not allowed.
  * Errors:  cannot open; somebody else has locked it; no such fd set (no member
  *          that fits); cannot cut.
  */
@@ -80,11 +81,11 @@ void channel_file_unlock(Channel *c);
 
 /**
  * channel_file_sync() - have all that was written on the medium
- * Of a file that was made by opening it, its name, too. A channel on something
- * that keeps nothing has nothing to do.
- * Context: any thread; blocks as long as the medium takes, and no shutdown
- *          ends that.
- * Errors:  what could not be written, now or earlier.
+ * The first time its name, too. A channel on something that keeps nothing has
+ * nothing to do.
+ * Context: any thread; blocks as long as the medium takes. A shutdown ends it
+ *          after some MiB.
+ * Errors:  what could not be written, now or earlier; shut down.
  */
 bool channel_file_sync(Channel *c, GError **error);
 

@@ -97,6 +97,71 @@ static void test_lock_is_not_left_in_an_fd_set(void)
     channel_unref(open_or_fail(O_WRONLY));
 }
 
+/* As a manager does that passes one descriptor to two machines. */
+static void test_lock_is_not_shared_with_its_passer(void)
+{
+    g_autoptr(FdSets) one = fdsets_new(), two = fdsets_new();
+    int64_t id = 1;
+    int fd;
+    Channel *a, *b;
+
+    write_file("memory");
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    fdsets_add(one, dup(fd), &id, NULL, NULL, NULL);
+    fdsets_add(two, fd, &id, NULL, NULL, NULL);
+    a = channel_file_open("/dev/fdset/1", 0, O_RDONLY, one, NULL);
+    b = channel_file_open("/dev/fdset/1", 0, O_RDONLY, two, NULL);
+    g_assert_true(channel_close(b, NULL));
+    refuse(O_WRONLY, "it is in use");
+    expect_file("memory");
+    g_assert_true(channel_close(a, NULL));
+    channel_unref(open_or_fail(O_WRONLY));
+    channel_unref(a);
+    channel_unref(b);
+}
+
+static void test_bad_offset_makes_no_file(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    unlink(path);
+    g_assert_null(channel_file_open(path, UINT64_MAX, O_WRONLY, NULL, &error));
+    g_assert_nonnull(strstr(error->message, "cannot go to offset"));
+    g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+}
+
+static void test_sync_heeds_a_shutdown(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Channel) c = open_or_fail(O_WRONLY);
+
+    g_assert_true(channel_write_full(c, "x", 1, NULL));
+    channel_shutdown(c);
+    g_assert_false(channel_file_sync(c, &error));
+    g_assert_nonnull(strstr(error->message, "was shut down"));
+}
+
+/* It may be written to but not looked into. */
+static void test_sync_without_a_look_at_the_directory(void)
+{
+    g_autoptr(GError) error = NULL;
+    Channel *c;
+
+    if (geteuid() != 0) {
+        g_test_skip("only root can become somebody else");
+        return;
+    }
+    unlink(path);
+    g_assert_cmpint(chmod(dir, 0733), ==, 0);
+    g_assert_cmpint(seteuid(65534), ==, 0);
+    c = open_or_fail(O_WRONLY);
+    g_assert_true(channel_file_sync(c, &error));
+    g_assert_no_error(error);
+    channel_unref(c);
+    g_assert_cmpint(seteuid(0), ==, 0);
+    g_assert_cmpint(chmod(dir, 0700), ==, 0);
+}
+
 static void test_size_punch_and_sync(void)
 {
     g_autofree char *text = g_strnfill(64 << 12, 'x');
@@ -201,6 +266,14 @@ int main(int argc, char **argv)
                     test_readers_keep_writers_out);
     g_test_add_func("/channel-file/lock/is-not-left-in-an-fd-set",
                     test_lock_is_not_left_in_an_fd_set);
+    g_test_add_func("/channel-file/lock/is-not-shared-with-its-passer",
+                    test_lock_is_not_shared_with_its_passer);
+    g_test_add_func("/channel-file/open/bad-offset-makes-no-file",
+                    test_bad_offset_makes_no_file);
+    g_test_add_func("/channel-file/sync/heeds-a-shutdown",
+                    test_sync_heeds_a_shutdown);
+    g_test_add_func("/channel-file/sync/without-a-look-at-the-directory",
+                    test_sync_without_a_look_at_the_directory);
     g_test_add_func("/channel-file/size-punch-and-sync",
                     test_size_punch_and_sync);
     g_test_add_func("/channel-file/direct/is-the-same-file",
