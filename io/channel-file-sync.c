@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,6 +92,23 @@ static bool sync_name(FileChannel *f, GError **error)
     }
     f->name_synced = true;
     return true;
+}
+
+bool channel_file_name(Channel *c, GError **error)
+{
+    FileChannel *f = channel_file_of(c);
+
+    if (!f || !f->final) {
+        return true;
+    }
+    if (rename(f->path, f->final) < 0) {
+        tm_error_set_errno(error, errno, "cannot rename '%s' to '%s'", f->path,
+                           f->final);
+        return false;
+    }
+    g_free(f->path);
+    f->path = g_steal_pointer(&f->final);
+    return sync_name(f, error);
 }
 
 bool channel_file_sync(Channel *c, GError **error)

@@ -78,8 +78,11 @@ static ssize_t file_preadv(Channel *c, const struct iovec *iov, unsigned niov,
 
 static bool file_close(Channel *c, GError **error)
 {
+    FileChannel *f = (FileChannel *)c;
+
+    channel_file_forget_part(f);
     channel_file_unlock(c);
-    g_free(((FileChannel *)c)->path);
+    g_clear_pointer(&f->path, g_free);
     return fd_channel_close(c, error);
 }
 

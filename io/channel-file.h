@@ -14,6 +14,8 @@ typedef struct FileChannel {
     char *path;          /* that it was opened by, or NULL */
     bool locked;         /* by us, for us alone */
     bool name_synced;
+    char *final;         /* @path is renamed to this when all is in it; NULL:
+                            it is what it is to be called */
 } FileChannel;
 
 /** channel_file_of() - NULL if the channel is on something else */
@@ -21,5 +23,8 @@ FileChannel *channel_file_of(const Channel *c);
 
 /** channel_file_path() - the name it was opened by; NULL if there is none */
 const char *channel_file_path(const Channel *c);
+
+/** channel_file_forget_part() - remove what has not got its name yet */
+void channel_file_forget_part(FileChannel *f);
 
 #endif

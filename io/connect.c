@@ -82,6 +82,10 @@ Channel *channel_open(const ChannelAddress *address,
         return channel_exec_new((const char *const *)address->argv, flags,
                                 error);
     case CHANNEL_ADDRESS_FILE:
+        if (address->replace && direction != CHANNEL_IN) {
+            return channel_file_open_new(address->path,
+                                         env ? env->fdsets : NULL, error);
+        }
         return channel_file_open(address->path, address->offset, flags,
                                  env ? env->fdsets : NULL, error);
     }

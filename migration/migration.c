@@ -302,17 +302,38 @@ bool migration_start(Migration *m, const ChannelAddress *address,
     return true;
 }
 
+/* It is restored by its name in an address, where this would be an option. */
+static bool check_file_name(const char *filename, GError **error)
+{
+    g_autofree char *uri = g_strconcat("file:", filename, NULL);
+    g_autoptr(ChannelAddress) address = channel_address_parse(uri, error);
+
+    if (!address) {
+        return false;
+    }
+    if (!g_str_equal(address->path, filename)) {
+        tm_error_set(error, "a file to restore from cannot be called '%s', as "
+                     "'file:%s' has an option", filename, filename);
+        return false;
+    }
+    return true;
+}
+
 bool migration_save_file(Migration *m, const char *filename, bool mapped,
                          GError **error)
 {
     ChannelAddress address = {
         .kind = CHANNEL_ADDRESS_FILE,
         .path = (char *)filename,
+        .replace = true,
     };
     MigrationOptions *old;
 
     if (migration_is_running(m)) {
         tm_error_set(error, "a migration is in progress already");
+        return false;
+    }
+    if (!check_file_name(filename, error)) {
         return false;
     }
     old = g_memdup2(&m->options, sizeof(m->options));

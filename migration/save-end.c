@@ -4,6 +4,9 @@
  */
 #include "migration/save-end.h"
 
+#include <sys/uio.h>
+#include <unistd.h>
+
 #include "io/channel-kinds.h"
 #include "migration/mapped-save.h"
 #include "migration/migration-internal.h"
@@ -35,9 +38,20 @@ static bool write_head(Migration *m, const uint8_t *head, GError **error)
                                 transport_place(m->address), error);
 }
 
-static bool seal(Migration *m, GError **error)
+/* The channel may be shut down by now; if this fails, too, so be it. */
+static void blank_head(Migration *m)
 {
     static const uint8_t blank[WIRE_FILE_HEADER_BYTES];
+    const struct iovec iov = { (void *)blank, sizeof(blank) };
+    int fd = channel_file_fd(m->channel);
+
+    if (pwritev(fd, &iov, 1, transport_place(m->address)) == sizeof(blank)) {
+        fsync(fd);
+    }
+}
+
+static bool seal(Migration *m, GError **error)
+{
     int64_t start_ns = clock_now_ns(m->clock);
     uint8_t head[WIRE_FILE_HEADER_BYTES];
     bool ok = channel_file_sync(m->channel, error);
@@ -45,9 +59,10 @@ static bool seal(Migration *m, GError **error)
     wire_file_header(head);
     if (ok && !(write_head(m, head, error) &&
                 channel_file_sync(m->channel, error))) {
-        write_head(m, blank, NULL); /* nobody is told that it is whole */
+        blank_head(m); /* nobody is told that it is whole */
         ok = false;
     }
+    ok = ok && channel_file_name(m->channel, error);
     trace_save_seal(channel_name(m->channel), ok,
                     clock_now_ns(m->clock) - start_ns);
     return ok;

@@ -33,6 +33,8 @@ typedef struct ChannelAddress {
     char *fd_name;    /* fd: a name, or a decimal number */
     char **argv;      /* exec, NULL-terminated */
     uint64_t offset;  /* file, bytes */
+    bool replace;     /* file: an old one is there until the new one is whole;
+                         for writing, with offset 0; not in the text form */
 } ChannelAddress;
 
 /**

@@ -62,6 +62,27 @@ Channel *channel_file_open(const char *path, uint64_t offset, int flags,
                            FdSets *fdsets, GError **error);
 
 /**
+ * channel_file_open_new() - write a file that replaces another when it is whole
+ * A regular file, or a name that nothing has, is written as PATH.part next to
+ * it, with the owner and the mode of the old one if that is allowed, until
+ * channel_file_name(); closed before that, it is removed. Links are followed.
+ * What else @path may be (a device, a pipe, an fd set) is opened as it is.
+ * Errors:  as channel_file_open(); the old file is in use; PATH.part is.
+ */
+Channel *channel_file_open_new(const char *path, FdSets *fdsets,
+                               GError **error);
+
+/**
+ * channel_file_name() - give a file of channel_file_open_new() its name, also
+ *                       on the medium
+ * Of other channels: nothing. After channel_file_sync().
+ * Context: any thread; blocks as long as the medium takes.
+ * Errors:  the file cannot be renamed: it goes when it is closed. Or it has
+ *          its name and that may not be on the medium.
+ */
+bool channel_file_name(Channel *c, GError **error);
+
+/**
  * channel_file_fd() - the descriptor of a regular file or block device, for
  *                     what channels cannot do
  * Returns: it stays the channel's; -1 if the channel is on something else.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What channels on files can do beyond others: size, holes, syncing, the file
- * once more past the page cache, and who keeps whom out.
+ * once more past the page cache, who keeps whom out, and a file that takes the
+ * place of another.
  */
 #include <fcntl.h>
 #include <glib.h>
@@ -162,6 +163,110 @@ static void test_sync_without_a_look_at_the_directory(void)
     g_assert_cmpint(chmod(dir, 0700), ==, 0);
 }
 
+/* ---- a file that replaces another ---------------------------------------- */
+
+static Channel *new_or_fail(const char *to)
+{
+    g_autoptr(GError) error = NULL;
+    Channel *c = channel_file_open_new(to, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_true(channel_write_full(c, "new", 3, NULL));
+    return c;
+}
+
+static bool has_part(void)
+{
+    g_autofree char *part = g_strconcat(path, ".part", NULL);
+
+    return g_file_test(part, G_FILE_TEST_EXISTS);
+}
+
+static void test_new_replaces_when_it_is_whole(void)
+{
+    struct stat st;
+    Channel *c;
+
+    write_file("old");
+    g_assert_cmpint(chmod(path, 0604), ==, 0);
+    c = new_or_fail(path);
+    expect_file("old");
+    g_assert_true(has_part());
+    g_assert_true(channel_file_sync(c, NULL));
+    g_assert_true(channel_file_name(c, NULL));
+    g_assert_true(channel_file_name(c, NULL)); /* it has it already */
+    expect_file("new");
+    g_assert_true(channel_close(c, NULL));
+    expect_file("new");
+    g_assert_false(has_part());
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_mode & 0777, ==, 0604);
+    channel_unref(c);
+}
+
+static void test_new_goes_if_it_is_not_whole(void)
+{
+    write_file("old");
+    channel_unref(new_or_fail(path));
+    expect_file("old");
+    g_assert_false(has_part());
+    unlink(path);
+    channel_unref(new_or_fail(path));
+    g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+    g_assert_false(has_part());
+}
+
+static void test_new_follows_links(void)
+{
+    g_autofree char *link = g_strconcat(path, ".link", NULL);
+    Channel *c;
+
+    write_file("old");
+    g_assert_cmpint(symlink("file", link), ==, 0);
+    c = new_or_fail(link);
+    g_assert_true(channel_file_name(c, NULL));
+    channel_unref(c);
+    expect_file("new");
+    g_assert_true(g_file_test(link, G_FILE_TEST_IS_SYMLINK));
+    unlink(path); /* a link to nothing: its target is made */
+    channel_unref(new_or_fail(link));
+    expect_file("new");
+    unlink(link);
+}
+
+static void refuse_new(const char *words)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(channel_file_open_new(path, NULL, &error));
+    if (!strstr(error->message, words)) {
+        g_error("'%s' is not in '%s'", words, error->message);
+    }
+}
+
+static void test_new_is_refused(void)
+{
+    Channel *c;
+
+    write_file("old");
+    c = open_or_fail(O_RDONLY);
+    refuse_new("it is in use");
+    g_assert_false(has_part());
+    channel_unref(c);
+    c = new_or_fail(path);
+    refuse_new("it is in use"); /* the part is */
+    g_assert_true(has_part()); /* and is not removed */
+    g_assert_true(channel_file_name(c, NULL));
+    channel_unref(c);
+    expect_file("new");
+    c = channel_file_open_new("/dev/null", NULL, NULL);
+    g_assert_nonnull(c);
+    g_assert_true(channel_file_name(c, NULL));
+    channel_unref(c);
+}
+
+/* ---- what files can do --------------------------------------------------- */
+
 static void test_size_punch_and_sync(void)
 {
     g_autofree char *text = g_strnfill(64 << 12, 'x');
@@ -274,6 +379,12 @@ int main(int argc, char **argv)
                     test_sync_heeds_a_shutdown);
     g_test_add_func("/channel-file/sync/without-a-look-at-the-directory",
                     test_sync_without_a_look_at_the_directory);
+    g_test_add_func("/channel-file/new/replaces-when-it-is-whole",
+                    test_new_replaces_when_it_is_whole);
+    g_test_add_func("/channel-file/new/goes-if-it-is-not-whole",
+                    test_new_goes_if_it_is_not_whole);
+    g_test_add_func("/channel-file/new/follows-links", test_new_follows_links);
+    g_test_add_func("/channel-file/new/is-refused", test_new_is_refused);
     g_test_add_func("/channel-file/size-punch-and-sync",
                     test_size_punch_and_sync);
     g_test_add_func("/channel-file/direct/is-the-same-file",

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A file that takes the place of another when it is whole, and not before: it
+ * is called NAME.part until then.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/channel-file.h"
+#include "io/channel-kinds.h"
+#include "util/error.h"
+
+/* Where a new file is to lie at last, or NULL: what is there is no file, or a
+ * link to what is not there, and is written to as it is. */
+static char *final_name(const char *path, struct stat *ret_old, bool *ret_is)
+{
+    int64_t set_id;
+
+    *ret_is = false;
+    if (fdsets_path_id(path, &set_id)) {
+        return NULL;
+    }
+    if (stat(path, ret_old) == 0) {
+        *ret_is = true;
+        return S_ISREG(ret_old->st_mode) ? realpath(path, NULL) : NULL;
+    }
+    return errno == ENOENT && lstat(path, ret_old) < 0 ? strdup(path) : NULL;
+}
+
+/* Whoever uses the old one, as a disk maybe, wants to find it again. */
+static bool is_in_use(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool used = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 &&
+        errno == EWOULDBLOCK;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return used;
+}
+
+/* What of that is not allowed is left: it is a file of ours, then. */
+static void look_like(int fd, const struct stat *old)
+{
+    if (fchown(fd, old->st_uid, old->st_gid) == 0) {
+        fchmod(fd, old->st_mode & 0777);
+    }
+}
+
+Channel *channel_file_open_new(const char *path, FdSets *fdsets, GError **error)
+{
+    struct stat old;
+    bool is_old;
+    char *final = final_name(path, &old, &is_old); /* of malloc() */
+    g_autofree char *part = final ? g_strconcat(final, ".part", NULL) : NULL;
+    g_autofree char *name = g_strconcat("file:", path, NULL);
+    Channel *c = NULL;
+    FileChannel *f;
+
+    if (is_old && final && is_in_use(final)) {
+        tm_error_set(error, "cannot replace '%s': it is in use, as a guest's "
+                     "disk, by a guest that was restored from it or by a "
+                     "migration", path);
+    } else {
+        c = channel_file_open(part ? part : path, 0, O_WRONLY, fdsets, error);
+    }
+    f = c && final ? channel_file_of(c) : NULL;
+    if (f) {
+        f->final = g_strdup(final);
+        channel_set_name(c, name);
+        if (is_old) {
+            look_like(f->fdc.write_fd, &old);
+        }
+    }
+    free(final);
+    return c;
+}
+
+void channel_file_forget_part(FileChannel *f)
+{
+    struct stat ours, theirs;
+
+    if (f->final && fstat(f->fdc.write_fd, &ours) == 0 &&
+        stat(f->path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+        ours.st_ino == theirs.st_ino) {
+        unlink(f->path);
+    }
+    g_clear_pointer(&f->final, g_free);
+}
