@@ -128,8 +128,9 @@ static int open_and_prepare(const char *path, uint64_t offset, int flags,
     }
     fd = open_any(path, flags | (writes ? O_CREAT : 0), fdsets, &st, ret_own);
     if (fd < 0) {
-        tm_error_set_errno(error, fd, "cannot open '%s' for %s", path,
-                           writes ? "writing" : "reading");
+        tm_error_set_errno(error, fd, "cannot open '%s' for %s%s", path,
+                           writes ? "writing" : "reading", fd == -ENXIO ?
+                           ", which nobody reads from" : "");
         return -1;
     }
     if (*ret_own && lock_fd(fd, &st, writes) < 0) {

@@ -620,7 +620,38 @@ static void test_file_bad_paths_are_refused(void)
     /* A FIFO without a reader must not hang. */
     g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
     g_assert_null(channel_file_open(fifo, 0, O_WRONLY, NULL, &error));
-    g_assert_error(error, TM_ERROR, TM_ERROR_GENERIC);
+    g_assert_nonnull(strstr(error->message, "which nobody reads from"));
+}
+
+static gpointer read_fifo(gpointer channel)
+{
+    char buf[5] = "";
+
+    g_assert_true(channel_read_full(channel, buf, 4, NULL));
+    g_assert_cmpstr(buf, ==, "late");
+    g_assert_cmpint(channel_read(channel, buf, 1, NULL), ==, 0);
+    return NULL;
+}
+
+/* Its reader comes first, and finds the end only after the writer has gone. */
+static void test_file_fifo_waits_for_its_writer(void)
+{
+    g_autofree char *fifo = in_dir("fifo-read");
+    g_autoptr(GError) error = NULL;
+    GThread *thread;
+    Channel *in, *out;
+
+    g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+    in = channel_file_open(fifo, 0, O_RDONLY, NULL, &error);
+    g_assert_no_error(error);
+    thread = g_thread_new("reader", read_fifo, in);
+    g_usleep(20000); /* it waits by now, most likely */
+    out = channel_file_open(fifo, 0, O_WRONLY, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_true(channel_write_full(out, "late", 4, &error));
+    channel_unref(out);
+    g_thread_join(thread);
+    channel_unref(in);
 }
 
 static void test_file_fdset_picks_member(void)
@@ -947,6 +978,8 @@ int main(int argc, char **argv)
     g_test_add_func("/channel/file/offset",
                     test_file_offset_keeps_what_is_before);
     g_test_add_func("/channel/file/bad-paths", test_file_bad_paths_are_refused);
+    g_test_add_func("/channel/file/fifo-waits-for-its-writer",
+                    test_file_fifo_waits_for_its_writer);
     g_test_add_func("/channel/file/fdset", test_file_fdset_picks_member);
     g_test_add_func("/channel/fd/regular",
                     test_fd_regular_file_goes_on_where_it_is);
