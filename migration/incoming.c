@@ -28,6 +28,7 @@ struct MigrationIncoming {
     MigrationState state;
     bool begun;              /* migrate-incoming or -incoming URI was given */
     bool exit_on_error;
+    int64_t asked_ns;        /* when that was */
     Listener *listener;      /* NULL once somebody has come */
     GPtrArray *addresses;    /* of ChannelAddress *; where it listened */
     ConnectJob *opening;     /* of what is no socket */
@@ -175,6 +176,8 @@ static void prepare_restore(MigrationIncoming *in)
 {
     const MigrationOptions *options = &in->m->options;
     RestoreConfig config = {
+        .clock = in->m->clock,
+        .asked_ns = in->asked_ns,
         .mode = migration_options_param(options, MIG_PARAM_X_RESTORE_MODE),
         .direct_io = migration_options_param(options, MIG_PARAM_DIRECT_IO),
         .fdsets = in->m->channel_env.fdsets,
@@ -324,6 +327,7 @@ bool migration_incoming_start(Migration *m, const ChannelAddress *address,
                               bool exit_on_error, GError **error)
 {
     MigrationIncoming *in = m->incoming;
+    int64_t asked_ns = clock_now_ns(m->clock);
 
     if (!m->vm->incoming) {
         tm_error_set(error,
@@ -340,6 +344,7 @@ bool migration_incoming_start(Migration *m, const ChannelAddress *address,
         return false;
     }
     in->begun = true;
+    in->asked_ns = asked_ns;
     in->exit_on_error = exit_on_error;
     await_stream(m);
     migration_state_change(&in->state, MIGRATION_STATUS_NONE,
@@ -396,6 +401,10 @@ void incoming_query(MigrationIncoming *in, MigrationInfo *info)
     }
     info->verify_time_ns = __atomic_load_n(&in->verify_ns, __ATOMIC_RELAXED);
     info->has_verify_time_ns = info->verify_time_ns;
+    if (in->restore && status == MIGRATION_STATUS_COMPLETED) {
+        info->restore = restore_query(in->restore,
+                                      vm_first_start_ns(in->m->vm));
+    }
     if (status == MIGRATION_STATUS_SETUP || status == MIGRATION_STATUS_ACTIVE) {
         SocketAddressList **tail = &info->socket_address;
 

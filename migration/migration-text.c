@@ -139,6 +139,24 @@ static void add_snapshot(GString *text, const SnapshotInfo *info)
     }
 }
 
+static void add_restore(GString *text, const RestoreInfo *info)
+{
+    g_string_append_printf(text, "restored by: %s\n",
+                           RestoreMode_str(info->mode));
+    LINE(text, "memory in the file: " N " kbytes", KBYTES(info->file_bytes));
+    LINE(text, "memory of zeros: " N " kbytes", KBYTES(info->zero_bytes));
+    LINE(text, "memory was there after: " N " us", info->memory_ns / 1000);
+    if (info->has_start_ns) {
+        LINE(text, "guest ran after: " N " us", info->start_ns / 1000);
+        LINE(text, "guest ran after start of process: " N " us",
+             info->process_start_ns / 1000);
+    }
+    if (info->has_minor_faults) {
+        LINE(text, "page faults since: " N, info->minor_faults);
+        LINE(text, "page faults with a read since: " N, info->major_faults);
+    }
+}
+
 char *migration_info_text(const MigrationInfo *info)
 {
     GString *text = g_string_new(NULL);
@@ -169,6 +187,9 @@ char *migration_info_text(const MigrationInfo *info)
     }
     if (info->snapshot) {
         add_snapshot(text, info->snapshot);
+    }
+    if (info->restore) {
+        add_restore(text, info->restore);
     }
     return g_string_free(text, FALSE);
 }

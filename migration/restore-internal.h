@@ -16,17 +16,30 @@ typedef struct RestoreBlock {
     bool shows_file;      /* ... by a mapping */
 } RestoreBlock;
 
+/* Page faults of the process so far. */
+typedef struct RestoreFaultCount {
+    uint64_t minor, major;
+} RestoreFaultCount;
+
 struct Restore {
     RestoreConfig config;
     Channel *file;
     GArray *blocks;       /* of RestoreBlock, in the file's order */
     uint64_t file_bytes;  /* its length */
+    /* Settled before @is_done, which is atomic. */
+    uint64_t memory_ns;   /* how long restore_memory() took */
+    uint64_t read_bytes;  /* of memory, by restore_read_blocks() */
+    RestoreFaultCount faults_before; /* the guest ran */
+    bool is_done;
 };
 
 static inline RestoreBlock *restore_block(const Restore *r, unsigned i)
 {
     return &g_array_index(r->blocks, RestoreBlock, i);
 }
+
+/** restore_note_faults() - of this process, now. */
+void restore_note_faults(RestoreFaultCount *ret);
 
 /** restore_check_map() - can this block become a mapping of the file?
  *  Errors: why not, the block named. */

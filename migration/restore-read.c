@@ -161,7 +161,13 @@ bool restore_read_blocks(Restore *r, GError **error)
         return false;
     }
     for (unsigned i = 0; i < r->blocks->len; i++) {
-        restore_block(r, i)->is_there = true;
+        RestoreBlock *rb = restore_block(r, i);
+
+        if (!rb->is_there) {
+            rb->is_there = true;
+            r->read_bytes += bitmap_count(rb->bitmap, 0, rb->block->npages)
+                << TM_PAGE_BITS;
+        }
     }
     return true;
 }

@@ -132,7 +132,7 @@ static void map_some(Restore *r)
     }
 }
 
-bool restore_memory(Restore *r, GError **error)
+static bool bring_memory(Restore *r, GError **error)
 {
     if (r->config.mode == RESTORE_MODE_MAP) {
         return map_blocks(r, error);
@@ -141,6 +141,23 @@ bool restore_memory(Restore *r, GError **error)
         map_some(r);
     }
     return restore_read_blocks(r, error);
+}
+
+static int64_t now_ns(const Restore *r)
+{
+    return r->config.clock ? clock_now_ns(r->config.clock) : 0;
+}
+
+bool restore_memory(Restore *r, GError **error)
+{
+    int64_t begin_ns = now_ns(r);
+    bool ok = bring_memory(r, error);
+
+    r->memory_ns = now_ns(r) - begin_ns;
+    restore_note_faults(&r->faults_before);
+    /* Pairs with restore_query(). */
+    __atomic_store_n(&r->is_done, ok, __ATOMIC_RELEASE);
+    return ok;
 }
 
 bool restore_needs_file(const Restore *r)
@@ -162,28 +179,4 @@ bool restore_check_unused(const Restore *r, GError **error)
         return false;
     }
     return true;
-}
-
-/* ---- numbers --------------------------------------------------------- */
-
-uint64_t restore_normal_pages(const Restore *r)
-{
-    uint64_t n = 0;
-
-    for (unsigned i = 0; i < r->blocks->len; i++) {
-        const RestoreBlock *rb = restore_block(r, i);
-
-        n += bitmap_count(rb->bitmap, 0, rb->block->npages);
-    }
-    return n;
-}
-
-uint64_t restore_zero_pages(const Restore *r)
-{
-    uint64_t n = 0;
-
-    for (unsigned i = 0; i < r->blocks->len; i++) {
-        n += restore_block(r, i)->block->npages;
-    }
-    return n - restore_normal_pages(r);
 }

@@ -22,11 +22,14 @@
 #include "migration/stream.h"
 #include "qapi/qapi-types.h"
 #include "system/ramblock.h"
+#include "util/clock.h"
 #include "util/fdset.h"
 
 typedef struct Restore Restore;
 
 typedef struct RestoreConfig {
+    Clock *clock;         /* outlives us; NULL: nothing is timed */
+    int64_t asked_ns;     /* when the restore was asked for */
     RestoreMode mode;
     bool direct_io;       /* read past the page cache */
     FdSets *fdsets;       /* that the file was opened with; may be NULL */
@@ -64,6 +67,13 @@ bool restore_needs_file(const Restore *r);
 /** restore_check_unused() - the stream does not need us after all
  *  Errors: something was asked for that only fixed places can do. */
 bool restore_check_unused(const Restore *r, GError **error);
+
+/**
+ * restore_query() - what it did, and does
+ * @started_ns: when the vCPUs were let go; 0: not yet
+ * Context: any thread. Returns: NULL until memory is there.
+ */
+RestoreInfo *restore_query(const Restore *r, int64_t started_ns);
 
 /** restore_zero_pages(), restore_normal_pages() - in all blocks together. */
 uint64_t restore_zero_pages(const Restore *r);

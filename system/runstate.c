@@ -149,11 +149,19 @@ void vm_start(Vm *vm)
         run->was_suspended = false;
         vm_clock_go(vm, true);
         vm_notify(vm, VM_EVENT_RESUME, SHUTDOWN_CAUSE_NONE);
+        if (!run->first_start_ns) {
+            run->first_start_ns = g_get_monotonic_time() * 1000;
+        }
         if (state == RUN_STATE_RUNNING) {
             cpus_resume_all(vm);
         }
     }
     vm_change_end(vm);
+}
+
+int64_t vm_first_start_ns(const Vm *vm)
+{
+    return vm->run->first_start_ns;
 }
 
 /* What the guest asked for before it was stopped must not get lost: nobody

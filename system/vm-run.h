@@ -53,6 +53,7 @@ typedef struct VmClockState {
 typedef struct VmRun {
     int state;               /* RunState; atomic, written under the lock */
     bool was_suspended;
+    gint64 first_start_ns;   /* of vm_start(), monotonic; 0: not yet */
     bool changing;           /* somebody is between two run states ... */
     GCond changed;           /* ... and this tells when he is done */
     GArray *observers;       /* of VmObserverEntry */

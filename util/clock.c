@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 struct Clock {
     bool is_test;
@@ -32,15 +34,61 @@ void clock_free(Clock *clock)
     g_free(clock);
 }
 
-int64_t clock_now_ns(Clock *clock)
+static int64_t read_clock(clockid_t id)
 {
     struct timespec now;
 
-    if (clock->is_test) {
-        return __atomic_load_n(&clock->test_now_ns, __ATOMIC_ACQUIRE);
-    }
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(id, &now);
     return now.tv_sec * NS_PER_SEC + now.tv_nsec;
+}
+
+int64_t clock_now_ns(Clock *clock)
+{
+    return clock->is_test
+        ? __atomic_load_n(&clock->test_now_ns, __ATOMIC_ACQUIRE)
+        : read_clock(CLOCK_MONOTONIC);
+}
+
+/* As early as can be: what the loader took before is CPU time by now. */
+static int64_t estimated_start_ns;
+
+__attribute__((constructor)) static void note_start(void)
+{
+    estimated_start_ns = read_clock(CLOCK_MONOTONIC) -
+        read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+/* The kernel's word, in ticks since it was booted; false if it has none. */
+static bool read_start_ticks(uint64_t *ret_ticks)
+{
+    g_autofree char *text = NULL;
+    const char *at;
+    char *end;
+
+    if (!g_file_get_contents("/proc/self/stat", &text, NULL, NULL)) {
+        return false;
+    }
+    /* Behind the name in brackets, the 20th word. */
+    at = strrchr(text, ')');
+    for (unsigned i = 0; at && i < 20; i++) {
+        at = strchr(at + 1, ' ');
+    }
+    *ret_ticks = at ? g_ascii_strtoull(at + 1, &end, 10) : 0;
+    return at && end > at + 1;
+}
+
+int64_t clock_process_start_ns(void)
+{
+    int64_t tick_ns = NS_PER_SEC / sysconf(_SC_CLK_TCK);
+    int64_t asleep_ns, first_ns;
+    uint64_t ticks;
+
+    if (!read_start_ticks(&ticks)) {
+        return estimated_start_ns;
+    }
+    asleep_ns = read_clock(CLOCK_BOOTTIME) - read_clock(CLOCK_MONOTONIC);
+    first_ns = ticks * tick_ns - asleep_ns;
+    return CLAMP(estimated_start_ns, first_ns, first_ns + tick_ns);
 }
 
 void clock_sleep_ns(Clock *clock, int64_t ns)

@@ -10,6 +10,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "qapi/qapi-types.h" /* RunState, ShutdownCause */
 
@@ -63,6 +64,10 @@ bool runstate_can_change(RunState from, RunState to);
  * thread. Running or suspended already, or the state forbids it: nothing.
  */
 void vm_start(Vm *vm);
+
+/** vm_first_start_ns() - when that was done for the first time, by the host's
+ *  monotonic clock; 0: never. Context: big lock. */
+int64_t vm_first_start_ns(const Vm *vm);
 
 /**
  * vm_stop() - stop every vCPU and enter @state (paused, ...); returns when

@@ -38,6 +38,14 @@ void clock_free(Clock *clock);
 int64_t clock_now_ns(Clock *clock);
 
 /**
+ * clock_process_start_ns() - when this process was started, by the host's clock
+ * Counted from exec or fork on, loading included. Exact to the time that the
+ * process did not get to run in its first moments, and to 10 ms at worst.
+ * Context: any thread.
+ */
+int64_t clock_process_start_ns(void);
+
+/**
  * clock_sleep_ns() - let @ns nanoseconds pass
  * The host's clock blocks the thread at least that long; a test clock winds
  * itself forward and returns at once. Nothing happens for @ns <= 0.

@@ -97,6 +97,22 @@ static const struct {
       "{\"path\": \"/x\", \"type\": \"unix\"}]}",
       "Migration status: active\ntotal time: 0 ms\nsocket address: [\n"
       "\ttcp:127.0.0.1:44751\n\ttcp:[::1]:1\n\tunix:/x\n]\n" },
+    { "{\"status\": \"completed\", \"restore\": {\"mode\": \"map\","
+      "\"file-bytes\": 409600, \"zero-bytes\": 8192, \"memory-ns\": 5500000,"
+      "\"read-bytes\": 0, \"start-ns\": 9000000,"
+      "\"process-start-ns\": 45000000, \"minor-faults\": 70,"
+      "\"major-faults\": 7}}",
+      "Migration status: completed\ntotal time: 0 ms\nrestored by: map\n"
+      "memory in the file: 400 kbytes\nmemory of zeros: 8 kbytes\n"
+      "memory was there after: 5500 us\nguest ran after: 9000 us\n"
+      "guest ran after start of process: 45000 us\n"
+      "page faults since: 70\npage faults with a read since: 7\n" },
+    { "{\"status\": \"completed\", \"restore\": {\"mode\": \"read\","
+      "\"file-bytes\": 409600, \"zero-bytes\": 0, \"memory-ns\": 1000,"
+      "\"read-bytes\": 409600}}",
+      "Migration status: completed\ntotal time: 0 ms\nrestored by: read\n"
+      "memory in the file: 400 kbytes\nmemory of zeros: 0 kbytes\n"
+      "memory was there after: 1 us\n" },
 };
 
 static void test_info_golden_text(void)

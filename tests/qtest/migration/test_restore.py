@@ -5,6 +5,7 @@
 import hashlib
 import os
 import sys
+import time
 
 import common
 from common import Suite
@@ -51,6 +52,46 @@ def works(mode):
 
 for one in MODES:
     suite.add('works/' + one, works, one)
+
+
+def reports(mode):
+    """Both clocks; the guest's runs only once it does."""
+    with pair(suite) as p:
+        path = saved(p)
+        present = sum(MappedFile(path).present) << 12
+        p.dst.parameter(x_restore_mode=mode)
+        before = time.monotonic()
+        info = load(p, 'file:' + path)['restore']
+        if info['mode'] != mode or 'start-ns' in info or \
+                info['file-bytes'] != present or \
+                info['zero-bytes'] != p.mem - present or \
+                info['read-bytes'] != (present if mode == 'read' else 0):
+            raise AssertionError(info)
+        if ('minor-faults' in info) != (mode == 'map'):
+            raise AssertionError(info)
+        p.prove_goes_on()
+        after = time.monotonic()
+        info = p.dst.cmd('query-migrate')['restore']
+        if not 0 < info['start-ns'] < info['process-start-ns'] or \
+                info['start-ns'] > (after - before) * 1e9 or \
+                info['memory-ns'] > info['start-ns']:
+            raise AssertionError((info, after - before))
+        if mode == 'map' and not info['minor-faults']:
+            raise AssertionError(info)
+        again = p.dst.cmd('query-migrate')['restore']
+        if again['start-ns'] != info['start-ns']:
+            raise AssertionError('the start moves')
+        text = p.dst.hmp('info migrate')
+        if 'restored by: ' + mode not in text or \
+                'guest ran after:' not in text:
+            raise AssertionError(text)
+        # The source has not been restored.
+        if 'restore' in p.src.cmd('query-migrate'):
+            raise AssertionError(p.src.cmd('query-migrate'))
+
+
+for one in ('read', 'map'):
+    suite.add('reports/' + one, reports, one)
 
 
 def moves_on(mode):
