@@ -71,5 +71,12 @@ RamDigest *ram_digest(Vm *vm, GError **error)
                        digest_block(g_ptr_array_index(vm->ram.blocks, i)));
     }
     digest->digest = digest_list(digest->blocks);
+    if (ram_list_is_lost(&vm->ram)) {
+        /* Asked last: what was read may have been waited for in vain. */
+        tm_error_set(error, "RAM has no digest any more: %s",
+                     vm_condemned(vm) ? vm_condemned(vm) : "some is lost");
+        qapi_free_RamDigest(digest);
+        return NULL;
+    }
     return digest;
 }

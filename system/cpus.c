@@ -98,7 +98,8 @@ static void vcpu_wait(Vcpu *vcpu)
         if (vcpu->exit) {
             return;
         }
-        if (vcpu->stop || vcpu->vm->run->holder) {
+        if (vcpu->stop || vcpu->vm->run->holder ||
+            ram_list_is_lost(&vcpu->vm->ram)) {
             if (!vcpu->stopped) {
                 vcpu_note_stopped(vcpu);
             }

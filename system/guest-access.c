@@ -151,7 +151,8 @@ uint64_t guest_read(MemoryMap *map, uint64_t gpa, void *buf, uint64_t len)
                         s.size);
         done += s.size;
     }
-    return done;
+    /* Asked after the bytes are had: they may have been waited for in vain. */
+    return ram_list_is_lost(map->ram) ? 0 : done;
 }
 
 uint64_t guest_write(MemoryMap *map, uint64_t gpa, const void *buf,
@@ -169,7 +170,7 @@ uint64_t guest_write(MemoryMap *map, uint64_t gpa, const void *buf,
         done += s.size;
     }
     ram_list_unhurry(map->ram);
-    return done;
+    return ram_list_is_lost(map->ram) ? 0 : done;
 }
 
 uint64_t guest_memset(MemoryMap *map, uint64_t gpa, uint8_t value,
@@ -186,7 +187,7 @@ uint64_t guest_memset(MemoryMap *map, uint64_t gpa, uint8_t value,
         done += s.size;
     }
     ram_list_unhurry(map->ram);
-    return done;
+    return ram_list_is_lost(map->ram) ? 0 : done;
 }
 
 void guest_load_page(RAMBlock *block, uint64_t page, const void *data)

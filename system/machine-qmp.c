@@ -68,6 +68,11 @@ bool qmp_cont(QmpSession *session, GError **error)
 {
     App *app = app_of(session);
 
+    if (vm_condemned(app->vm)) {
+        tm_error_set(error, "cannot run ever again: %s",
+                     vm_condemned(app->vm));
+        return false;
+    }
     switch (runstate_get(app->vm)) {
     case RUN_STATE_INTERNAL_ERROR:
     case RUN_STATE_SHUTDOWN:

@@ -3,6 +3,9 @@
  * Accesses that leave the guest: by port, by MMIO, by qtest. One access is cut
  * into pieces, each of which one device takes, or RAM, or nobody; pieces are
  * made in ascending order and put together little-endian, as x86 does.
+ *
+ * A guest whose memory is lost may have read anything: none of what it still
+ * says before its vCPUs are out reaches a device.
  */
 #include <string.h>
 
@@ -100,10 +103,16 @@ static unsigned write_piece(MemoryMap *map, const MemoryView *view,
 uint64_t memory_map_io_read(MemoryMap *map, IoSpace space, uint64_t addr,
                             unsigned size)
 {
-    bool locked = lock_unless_held();
-    g_autoptr(MemoryView) view = memory_view_get(map);
+    bool locked;
+    g_autoptr(MemoryView) view = NULL;
     uint64_t value = 0;
     unsigned n;
+
+    if (ram_list_is_lost(map->ram)) {
+        return size_mask(size);
+    }
+    locked = lock_unless_held();
+    view = memory_view_get(map);
 
     for (unsigned done = 0; done < size; done += n) {
         uint64_t piece;
@@ -118,10 +127,15 @@ uint64_t memory_map_io_read(MemoryMap *map, IoSpace space, uint64_t addr,
 void memory_map_io_write(MemoryMap *map, IoSpace space, uint64_t addr,
                          uint64_t value, unsigned size)
 {
-    bool locked = lock_unless_held();
-    g_autoptr(MemoryView) view = memory_view_get(map);
+    bool locked;
+    g_autoptr(MemoryView) view = NULL;
     unsigned n;
 
+    if (ram_list_is_lost(map->ram)) {
+        return;
+    }
+    locked = lock_unless_held();
+    view = memory_view_get(map);
     for (unsigned done = 0; done < size; done += n) {
         n = write_piece(map, view, space, addr + done, size - done,
                         value >> (done * 8));

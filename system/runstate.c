@@ -145,7 +145,8 @@ void vm_start(Vm *vm)
 
     vm_change_begin(vm);
     state = run->was_suspended ? RUN_STATE_SUSPENDED : RUN_STATE_RUNNING;
-    if (!runstate_is_live(vm) && runstate_set(vm, state)) {
+    if (!runstate_is_live(vm) && !vm_condemned(vm) &&
+        runstate_set(vm, state)) {
         run->was_suspended = false;
         vm_clock_go(vm, true);
         vm_notify(vm, VM_EVENT_RESUME, SHUTDOWN_CAUSE_NONE);
@@ -157,6 +158,25 @@ void vm_start(Vm *vm)
         }
     }
     vm_change_end(vm);
+}
+
+void vm_condemn(Vm *vm, const char *reason)
+{
+    char *copy = g_strdup(reason), *none = NULL;
+
+    if (!__atomic_compare_exchange_n(&vm->run->condemned, &none, copy, false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        g_free(copy);
+    }
+    trace_vm_condemn(reason);
+    ram_list_lose(&vm->ram);
+    /* After the flag: who is kicked finds it before it enters again. */
+    cpus_kick_all(vm);
+}
+
+const char *vm_condemned(const Vm *vm)
+{
+    return __atomic_load_n(&vm->run->condemned, __ATOMIC_SEQ_CST);
 }
 
 int64_t vm_first_start_ns(const Vm *vm)

@@ -25,6 +25,7 @@ void vm_run_free(VmRun *run)
 {
     vm_requests_done(&run->requests);
     cpus_throttle_done(run);
+    g_free(run->condemned);
     g_array_unref(run->resets);
     g_array_unref(run->observers);
     g_mutex_clear(&run->clock.mutex);

@@ -54,6 +54,8 @@ typedef struct VmRun {
     int state;               /* RunState; atomic, written under the lock */
     bool was_suspended;
     gint64 first_start_ns;   /* of vm_start(), monotonic; 0: not yet */
+    char *condemned;         /* why it can never run again, or NULL; atomic,
+                                set once */
     bool changing;           /* somebody is between two run states ... */
     GCond changed;           /* ... and this tells when he is done */
     GArray *observers;       /* of VmObserverEntry */

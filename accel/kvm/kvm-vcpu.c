@@ -239,6 +239,9 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu)
             kvm_exit_fail(kv, "KVM_RUN failed: %s", g_strerror(-r));
             break;
         }
+        if (ram_list_is_lost(&vcpu->vm->ram)) {
+            return VCPU_EXIT_AGAIN; /* whatever it says, it has misread */
+        }
         trace_kvm_run_exit(vcpu->index, kv->run->exit_reason);
         switch (kvm_exit_handle(kv)) {
         case KVM_GO_ON:

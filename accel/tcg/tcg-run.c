@@ -205,6 +205,9 @@ VcpuExit tcg_vcpu_run(Vcpu *vcpu)
     }
     uc_reg_read(cpu->uc, UC_X86_REG_RIP, &rip);
     status = run_engine(cpu, rip);
+    if (ram_list_is_lost(&vcpu->vm->ram)) {
+        return VCPU_EXIT_AGAIN; /* whatever it says, it has misread */
+    }
     if (status != UC_ERR_OK) {
         return tcg_fault(cpu, uc_strerror(status));
     }

@@ -22,7 +22,8 @@
  * within. Bytes written are marked dirty for every client, page by page.
  * Context: any thread, lock-free against vCPUs; may race with them as DMA does.
  * Returns: the number of bytes accessed from the start, = @len on success;
- *          less where the range meets a hole, I/O or (writes) read-only RAM.
+ *          less where the range meets a hole, I/O or (writes) read-only RAM;
+ *          0 when memory is lost (ram_list_lose()).
  */
 uint64_t guest_read(MemoryMap *map, uint64_t gpa, void *buf, uint64_t len);
 uint64_t guest_write(MemoryMap *map, uint64_t gpa, const void *buf,

@@ -71,6 +71,8 @@ typedef struct RAMList {
                             atomic, changed under the big lock */
     unsigned hurry;      /* how many must not wait for room in the pool of a
                             freeze of this memory; atomic */
+    bool lost;           /* some of its bytes are not what they should be and
+                            cannot be had; atomic, stays */
 } RAMList;
 
 /** ram_list_init() - an empty list. Context: start-up. */
@@ -97,6 +99,21 @@ static inline void ram_list_hurry(RAMList *list)
 static inline void ram_list_unhurry(RAMList *list)
 {
     __atomic_fetch_sub(&list->hurry, 1, __ATOMIC_SEQ_CST);
+}
+
+/** ram_list_lose() - some bytes cannot be had, and other ones may be read in
+ *  their place from now on; vm_condemn() is for who knows the machine.
+ *  Context: any thread. */
+static inline void ram_list_lose(RAMList *list)
+{
+    __atomic_store_n(&list->lost, true, __ATOMIC_SEQ_CST);
+}
+
+/** ram_list_is_lost() - whoever has read before it asks and hears no has read
+ *  what was there. Context: any thread. */
+static inline bool ram_list_is_lost(const RAMList *list)
+{
+    return __atomic_load_n(&list->lost, __ATOMIC_SEQ_CST);
 }
 
 /**

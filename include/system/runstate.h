@@ -61,13 +61,29 @@ bool runstate_can_change(RunState from, RunState to);
  * the machine was suspended when it was stopped); RESUME is told before the
  * first of them runs
  * Context: big lock (dropped while another change is under way), not a vCPU
- * thread. Running or suspended already, or the state forbids it: nothing.
+ * thread. Running or suspended already, the state forbids it, or the guest is
+ * condemned: nothing.
  */
 void vm_start(Vm *vm);
 
 /** vm_first_start_ns() - when that was done for the first time, by the host's
  *  monotonic clock; 0: never. Context: big lock. */
 int64_t vm_first_start_ns(const Vm *vm);
+
+/**
+ * vm_condemn() - some of the guest's memory is lost: it never runs again
+ * From here on vCPUs that are in guest mode leave it, none enters it, devices
+ * hear nothing from them, guest memory cannot be read, and nothing starts the
+ * machine. Whoever waits for bytes that cannot be had may be given others
+ * afterwards: they do no harm. The run state does not change by this;
+ * vm_stop_request() does that.
+ * @reason: for people; the first one stays
+ * Context: any thread, any lock; vCPUs may be stuck in an access to memory.
+ */
+void vm_condemn(Vm *vm, const char *reason);
+
+/** vm_condemned() - Returns: why, or NULL. Context: any thread. */
+const char *vm_condemned(const Vm *vm);
 
 /**
  * vm_stop() - stop every vCPU and enter @state (paused, ...); returns when

@@ -295,6 +295,51 @@ static void test_access_ends_at_holes_devices_and_rom(void)
     world_done(&w);
 }
 
+static unsigned device_calls;
+
+static uint64_t count_read(void *opaque, uint64_t offset, unsigned size)
+{
+    device_calls++;
+    return 0;
+}
+
+static void count_write(void *opaque, uint64_t offset, uint64_t value,
+                        unsigned size)
+{
+    device_calls++;
+}
+
+/* Nobody is given a byte any more, and no device hears of anything. */
+static void test_lost_memory_is_not_read(void)
+{
+    static const IoRegionOps ops = {
+        .read = count_read, .write = count_write, .max_access = 4,
+    };
+    uint8_t buf[64] = { 0 };
+    World w;
+
+    world_init(&w);
+    memory_map_begin(w.map);
+    memory_map_add_io(w.map, IO_SPACE_PORT, 0x80, 4, &ops, NULL, "port", NULL);
+    g_assert_true(memory_map_commit(w.map, NULL));
+    g_assert_cmphex(memory_map_io_read(w.map, IO_SPACE_PORT, 0x80, 4), ==, 0);
+    memory_map_io_write(w.map, IO_SPACE_PORT, 0x80, 1, 4);
+    g_assert_cmpuint(device_calls, ==, 2);
+    g_assert_false(ram_list_is_lost(&w.list));
+    ram_list_lose(&w.list);
+    g_assert_true(ram_list_is_lost(&w.list));
+    g_assert_cmpuint(guest_read(w.map, 0, buf, 64), ==, 0);
+    g_assert_cmpuint(guest_write(w.map, 0, buf, 64), ==, 0);
+    g_assert_cmpuint(guest_memset(w.map, 0, 1, 64), ==, 0);
+    g_assert_cmphex(memory_map_io_read(w.map, IO_SPACE_PORT, 0x80, 2), ==,
+                    0xffff);
+    g_assert_cmphex(memory_map_io_read(w.map, IO_SPACE_MEMORY, 0, 8), ==,
+                    UINT64_MAX);
+    memory_map_io_write(w.map, IO_SPACE_PORT, 0x80, 1, 4);
+    g_assert_cmpuint(device_calls, ==, 2);
+    world_done(&w);
+}
+
 static void test_load_page_does_not_mark(void)
 {
     uint8_t page[PAGE];
@@ -443,6 +488,8 @@ int main(int argc, char **argv)
                     test_read_spans_blocks_and_does_not_mark);
     g_test_add_func("/guest-access/any/ends-at-holes-devices-and-rom",
                     test_access_ends_at_holes_devices_and_rom);
+    g_test_add_func("/guest-access/lost/is-not-read",
+                    test_lost_memory_is_not_read);
     g_test_add_func("/guest-access/load-page/does-not-mark",
                     test_load_page_does_not_mark);
     g_test_add_func("/guest-access/load-page/leaves-zero-memory-alone",

@@ -141,6 +141,75 @@ static void test_start_refused_after_internal_error(void)
     fake_vm_free(vm);
 }
 
+static bool is_out(Vm *vm, unsigned index)
+{
+    return ((Vcpu *)g_ptr_array_index(vm->vcpus, index))->stopped;
+}
+
+static gpointer condemn(gpointer opaque)
+{
+    vm_condemn(opaque, "first reason"); /* without the lock */
+    return NULL;
+}
+
+/* Out at once, whoever asks them in; the run state is changed by who asks. */
+static void test_condemned_never_runs_again(void)
+{
+    gint64 deadline = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    Vm *vm = new_vm(2);
+    uint64_t steps;
+
+    vm_start(vm);
+    fake_wait_steps(vm, 0, 5);
+    fake_wait_steps(vm, 1, 5);
+    g_assert_cmpstr(vm_condemned(vm), ==, NULL);
+    g_thread_join(g_thread_new("condemn", condemn, vm));
+    vm_condemn(vm, "second reason");
+    g_assert_cmpstr(vm_condemned(vm), ==, "first reason");
+    while (!is_out(vm, 0) || !is_out(vm, 1)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        big_unlock();
+        g_usleep(100);
+        big_lock();
+    }
+    g_assert_cmpint(runstate_get(vm), ==, RUN_STATE_RUNNING);
+    vm_stop_request(vm, RUN_STATE_IO_ERROR);
+    fake_serve();
+    g_assert_cmpint(runstate_get(vm), ==, RUN_STATE_IO_ERROR);
+    assert_told("RS");
+    steps = fake_steps(vm, 0) + fake_steps(vm, 1);
+    vm_start(vm);
+    cpus_resume_all(vm);
+    big_unlock();
+    g_usleep(20000);
+    big_lock();
+    g_assert_cmpint(runstate_get(vm), ==, RUN_STATE_IO_ERROR);
+    g_assert_cmpuint(fake_steps(vm, 0) + fake_steps(vm, 1), ==, steps);
+    assert_told("");
+    fake_vm_free(vm);
+}
+
+/* A vCPU that is stuck in an access to memory is out once it is let go. */
+static void test_condemned_while_stuck(void)
+{
+    gint64 deadline = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    Vm *vm = new_vm(1);
+
+    vm_start(vm);
+    fake_wait_steps(vm, 0, 5);
+    __atomic_store_n(&fake_cpu(vm, 0)->in_store, 1, __ATOMIC_SEQ_CST);
+    vm_condemn(vm, "a reason");
+    ram_list_hurry(&vm->ram); /* this is how the fake is let go */
+    while (!is_out(vm, 0)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        big_unlock();
+        g_usleep(100);
+        big_lock();
+    }
+    ram_list_unhurry(&vm->ram);
+    fake_vm_free(vm);
+}
+
 static void test_stop_waits_its_turn(void)
 {
     Vm *vm = new_vm(1);
@@ -609,6 +678,8 @@ int main(int argc, char **argv)
     T("start-stop/tell-once", test_start_stop_tell_once);
     T("start/refused-after-internal-error",
       test_start_refused_after_internal_error);
+    T("condemn/never-runs-again", test_condemned_never_runs_again);
+    T("condemn/while-stuck", test_condemned_while_stuck);
     T("stop/waits-its-turn", test_stop_waits_its_turn);
     T("start-stop/from-two-threads", test_start_stop_from_two_threads);
     T("suspend/survives-stop", test_suspend_survives_stop);
