@@ -41,6 +41,18 @@ static inline RestoreBlock *restore_block(const Restore *r, unsigned i)
 /** restore_note_faults() - of this process, now. */
 void restore_note_faults(RestoreFaultCount *ret);
 
+/** restore_open_source() - what pages are read from: the file, or itself past
+ *  the page cache. Returns: a reference, or NULL with @error. */
+Channel *restore_open_source(Restore *r, GError **error);
+
+/**
+ * restore_next_piece() - pages that belong together from @from on
+ * Runs of pages that are in the file, with the gaps between them if those are
+ * small. Returns: false if there is none.
+ */
+bool restore_next_piece(const RestoreBlock *rb, uint64_t from,
+                        uint64_t *ret_first, uint64_t *ret_end);
+
 /** restore_check_map() - can this block become a mapping of the file?
  *  Errors: why not, the block named. */
 bool restore_check_map(const Restore *r, const RestoreBlock *rb,

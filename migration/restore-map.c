@@ -45,25 +45,21 @@ bool restore_check_map(const Restore *r, const RestoreBlock *rb,
     return true;
 }
 
-/* The pages [first, end) that are mapped in one piece from @from on. */
-typedef struct Piece {
-    uint64_t first, end;
-} Piece;
-
-static bool next_piece(const RestoreBlock *rb, uint64_t from, Piece *ret)
+bool restore_next_piece(const RestoreBlock *rb, uint64_t from,
+                        uint64_t *ret_first, uint64_t *ret_end)
 {
     uint64_t npages = rb->block->npages;
     uint64_t gap = MAX(GAP_PAGES, npages / MAPPINGS_MAX);
-    uint64_t n, next;
+    uint64_t n, next, end;
 
-    ret->first = bitmap_find_next_run(rb->bitmap, npages, from, &n);
-    ret->end = ret->first + n;
-    while (n && (next = bitmap_find_next_run(rb->bitmap, npages, ret->end,
-                                             &n)) < npages &&
-           next - ret->end < gap) {
-        ret->end = next + n;
+    *ret_first = bitmap_find_next_run(rb->bitmap, npages, from, &n);
+    end = *ret_first + n;
+    while (n && (next = bitmap_find_next_run(rb->bitmap, npages, end, &n)) <
+                    npages && next - end < gap) {
+        end = next + n;
     }
-    return ret->first < npages;
+    *ret_end = end;
+    return *ret_first < npages;
 }
 
 /* First byte from @place on that the file has something at; @end: none before
@@ -84,16 +80,14 @@ static uint64_t next_data(const Restore *r, uint64_t place, uint64_t end)
  * piece of data in them, whichever are fewer.
  */
 static void clear_gaps(const Restore *r, const RestoreBlock *rb,
-                       const Piece *piece)
+                       uint64_t page, uint64_t end)
 {
     uint64_t pages = rb->places.pages;
-    uint64_t end = pages + (piece->end << TM_PAGE_BITS);
-    uint64_t page = piece->first;
     uint64_t data;
 
-    while ((page = bitmap_find_next_zero(rb->bitmap, piece->end, page)) <
-           piece->end) {
-        data = next_data(r, pages + (page << TM_PAGE_BITS), end);
+    while ((page = bitmap_find_next_zero(rb->bitmap, end, page)) < end) {
+        data = next_data(r, pages + (page << TM_PAGE_BITS),
+                         pages + (end << TM_PAGE_BITS));
         if (data >= pages + ((page + 1) << TM_PAGE_BITS)) {
             page = (data - pages) >> TM_PAGE_BITS;
         } else {
@@ -106,20 +100,19 @@ bool restore_map_block(Restore *r, RestoreBlock *rb, GError **error)
 {
     HostMem *mem = rb->block->mem;
     int fd = channel_file_fd(r->file);
-    Piece piece = { 0, 0 };
+    uint64_t first, end = 0;
 
     if (!hostmem_make_anonymous(mem, error)) {
         return false;
     }
-    while (next_piece(rb, piece.end, &piece)) {
-        uint64_t offset = piece.first << TM_PAGE_BITS;
+    while (restore_next_piece(rb, end, &first, &end)) {
+        uint64_t offset = first << TM_PAGE_BITS;
 
-        if (!hostmem_map_file(mem, offset,
-                              (piece.end - piece.first) << TM_PAGE_BITS, fd,
+        if (!hostmem_map_file(mem, offset, (end - first) << TM_PAGE_BITS, fd,
                               rb->places.pages + offset, error)) {
             return false;
         }
-        clear_gaps(r, rb, &piece);
+        clear_gaps(r, rb, first, end);
     }
     rb->is_there = rb->shows_file = true;
     return true;

@@ -126,7 +126,7 @@ static void run_threads(Reader *reader)
     }
 }
 
-static Channel *open_source(Restore *r, GError **error)
+Channel *restore_open_source(Restore *r, GError **error)
 {
     Channel *direct;
 
@@ -142,7 +142,7 @@ static Channel *open_source(Restore *r, GError **error)
 
 bool restore_read_blocks(Restore *r, GError **error)
 {
-    g_autoptr(Channel) from = open_source(r, error);
+    g_autoptr(Channel) from = restore_open_source(r, error);
     Reader reader = { .r = r, .from = from };
 
     if (!from) {
