@@ -13,6 +13,7 @@
 #include "io/channel-kinds.h"
 #include "io/connect.h"
 #include "io/listener.h"
+#include "migration/blocker.h"
 #include "migration/loadvm.h"
 #include "migration/migration-internal.h"
 #include "migration/proof-load.h"
@@ -34,6 +35,9 @@ struct MigrationIncoming {
     ConnectJob *opening;     /* of what is no socket */
     Channel *channel;
     bool two_way;            /* the channel can carry a return path */
+    bool reading;            /* the thread needs the channel still */
+    bool lacks_memory;       /* the guest runs and needs it ... */
+    unsigned blocker;        /* ... so nobody else can have the guest */
     bool is_file;            /* it was opened by a name, from ... */
     uint64_t place;          /* ... this byte on */
     GThread *thread;
@@ -73,7 +77,9 @@ void incoming_free(MigrationIncoming *in)
         g_thread_join(in->thread);
         big_lock();
     }
+    big_unlock(); /* its threads may be about to take it */
     restore_free(in->restore);
+    big_lock();
     channel_unref(in->channel);
     g_ptr_array_unref(in->addresses);
     g_clear_error(&in->error);
@@ -103,36 +109,118 @@ static bool activate(MigrationIncoming *in, GError **error)
     return ok;
 }
 
+/* Whatever was loaded by reading memory that could not be had is void. */
+static bool check_memory(MigrationIncoming *in, GError **error)
+{
+    const char *why = vm_condemned(in->m->vm);
+
+    if (why) {
+        tm_error_set(error, "%s", why);
+    }
+    return !why;
+}
+
 /*
  * Everything that can fail comes before SHUT: once the source has heard that
  * all is well it lets go of the guest, and nothing may stop it here any more.
  */
 static bool load_all(MigrationIncoming *in, Stream *s, GError **error)
 {
-    bool ok = loadvm_run(in->load, s, error) && activate(in, error);
+    bool ok = loadvm_run(in->load, s, error) && activate(in, error) &&
+        check_memory(in, error);
 
     loadvm_send_shut(in->load, ok ? 0 : 1);
     return ok;
 }
 
+/* The guest goes on, perhaps without all of its memory. */
+static void enter_guest(MigrationIncoming *in)
+{
+    in->lacks_memory = in->restore && restore_is_lazy(in->restore);
+    if (in->lacks_memory) {
+        in->blocker = migration_blocker_add(in->m->vm->vmstate,
+            "the guest's memory is still being restored from a file");
+        restore_fetch(in->restore);
+    }
+    loadvm_enter(in->load);
+    migration_state_change(&in->state, MIGRATION_STATUS_ACTIVE,
+                           MIGRATION_STATUS_COMPLETED);
+}
+
 /* The guest goes on, or the job has failed. */
 static void end_load(MigrationIncoming *in, const GError *error)
 {
+    Restore *restore = NULL;
+
     big_lock();
     if (error) {
         fail_locked(in, error);
+        restore = g_steal_pointer(&in->restore);
     } else {
-        loadvm_enter(in->load);
-        migration_state_change(&in->state, MIGRATION_STATUS_ACTIVE,
-                               MIGRATION_STATUS_COMPLETED);
+        enter_guest(in);
     }
     big_unlock();
+    restore_free(restore); /* whoever waits for its pages has no use for them */
 }
 
-/* Memory may depend on the file for as long as the guest lives. */
+static void tell_restore_ended(MigrationIncoming *in, const GError *error)
+{
+    const MigrationObserver *observer = &in->m->observer;
+    g_autoptr(RestoreInfo) info = in->restore ?
+        restore_query(in->restore, vm_first_start_ns(in->m->vm)) : NULL;
+
+    if (observer->restore_ended && info) {
+        observer->restore_ended(in->m->observer_opaque, error, info);
+    }
+}
+
+/* The last pages came, or never will. Whoever asks for a move or a snapshot of
+ * what is not there goes on being refused. */
+static void restore_ended(void *opaque, const GError *error)
+{
+    MigrationIncoming *in = opaque;
+    bool close = false;
+
+    big_lock();
+    if (!error) {
+        migration_blocker_del(in->m->vm->vmstate, in->blocker);
+        in->lacks_memory = false;
+        channel_file_unlock(in->channel); /* the guest may be saved there */
+        close = !in->reading;
+    }
+    tell_restore_ended(in, error);
+    big_unlock();
+    if (close) {
+        channel_close(in->channel, NULL);
+    }
+}
+
+static uint64_t restore_rate(void *opaque)
+{
+    const MigrationIncoming *in = opaque;
+
+    return migration_options_param(&in->m->options,
+                                   MIG_PARAM_X_RESTORE_BANDWIDTH);
+}
+
+/* Does memory depend on the file for as long as the guest lives? */
 static bool keeps_file(const MigrationIncoming *in)
 {
     return in->restore && restore_needs_file(in->restore);
+}
+
+/* All that the stream says has been read. */
+static void end_reading(MigrationIncoming *in)
+{
+    bool close;
+
+    big_lock();
+    in->reading = false;
+    close = !in->lacks_memory && !keeps_file(in);
+    big_unlock();
+    if (close) {
+        channel_close(in->channel, NULL);
+    }
 }
 
 /* What comes after the end, and however long closing takes, does not keep the
@@ -152,7 +240,7 @@ static gpointer incoming_thread(gpointer opaque)
     if (!ok) {
         channel_shutdown(in->channel); /* the source is to notice at once */
     }
-    if (!keeps_file(in)) {
+    if (!ok || !keeps_file(in)) {
         channel_file_unlock(in->channel); /* the guest may be saved there */
     }
     end_load(in, error);
@@ -161,9 +249,7 @@ static gpointer incoming_thread(gpointer opaque)
     if (ok) {
         loadvm_drain(in->load, s);
     }
-    if (!keeps_file(in)) {
-        channel_close(in->channel, NULL); /* all that counts has been read */
-    }
+    end_reading(in);
     g_clear_pointer(&in->load, loadvm_free);
     g_clear_pointer(&in->ram, ram_load_free);
     g_clear_pointer(&in->proof, proof_load_free);
@@ -176,7 +262,13 @@ static void prepare_restore(MigrationIncoming *in)
 {
     const MigrationOptions *options = &in->m->options;
     RestoreConfig config = {
+        .vm = in->m->vm,
         .clock = in->m->clock,
+        .read_ahead_bytes =
+            migration_options_param(options, MIG_PARAM_X_RESTORE_READ_AHEAD),
+        .rate = restore_rate,
+        .ended = restore_ended,
+        .opaque = in,
         .asked_ns = in->asked_ns,
         .mode = migration_options_param(options, MIG_PARAM_X_RESTORE_MODE),
         .direct_io = migration_options_param(options, MIG_PARAM_DIRECT_IO),
@@ -250,6 +342,7 @@ static void begin_load(MigrationIncoming *in, Channel *channel)
     prepare_restore(in);
     migration_state_change(&in->state, MIGRATION_STATUS_SETUP,
                            MIGRATION_STATUS_ACTIVE);
+    in->reading = true;
     in->thread = g_thread_new("incoming", incoming_thread, in);
 }
 

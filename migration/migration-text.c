@@ -157,6 +157,37 @@ static void add_restore(GString *text, const RestoreInfo *info)
     }
 }
 
+static void add_restore_faults(GString *text, const RestoreFaults *faults)
+{
+    if (faults->error_desc) {
+        g_string_append_printf(text, "memory can never be all there: %s\n",
+                               faults->error_desc);
+    } else if (faults->has_complete_ns) {
+        LINE(text, "memory was all there after: " N " us",
+             faults->complete_ns / 1000);
+    } else if (!faults->complete) {
+        g_string_append(text, "memory is not all there yet\n");
+    }
+    g_string_append_printf(text, "faults: " N " (p50 " N " us, p99 " N
+                           " us, max " N " us, total " N " us)\n",
+                           faults->faults, faults->stall_p50_ns / 1000,
+                           faults->stall_p99_ns / 1000,
+                           faults->stall_max_ns / 1000,
+                           faults->stall_total_ns / 1000);
+    LINE(text, "brought by faults: " N " kbytes",
+         KBYTES(faults->fault_bytes));
+    LINE(text, "brought around them: " N " kbytes",
+         KBYTES(faults->read_ahead_bytes));
+    LINE(text, "brought in the background: " N " kbytes",
+         KBYTES(faults->background_bytes));
+    for (const RestoreTouchedList *l = faults->touched; l; l = l->next) {
+        g_string_append_printf(text, N " pages touched after: " N " us, " N
+                               " kbytes\n", l->value->pages,
+                               l->value->time_ns / 1000,
+                               KBYTES(l->value->bytes));
+    }
+}
+
 char *migration_info_text(const MigrationInfo *info)
 {
     GString *text = g_string_new(NULL);
@@ -190,6 +221,9 @@ char *migration_info_text(const MigrationInfo *info)
     }
     if (info->restore) {
         add_restore(text, info->restore);
+        if (info->restore->faults) {
+            add_restore_faults(text, info->restore->faults);
+        }
     }
     return g_string_free(text, FALSE);
 }

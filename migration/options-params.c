@@ -136,6 +136,12 @@ static const ParamRow param_rows[MIG_PARAM__MAX] = {
     [MIG_PARAM_X_RESTORE_MODE] =
         ENUM("x-restore-mode", RESTORE_MODE_AUTO, &qapi_type_RestoreMode,
              NULL),
+    /* With mode fault: how much is read around a page that is touched. */
+    [MIG_PARAM_X_RESTORE_READ_AHEAD] =
+        NUMBER("x-restore-read-ahead", 128 * KiB, 4096, 16 * MiB, "bytes",
+               NULL),
+    /* ... and what may be brought meanwhile of what nobody touches. */
+    [MIG_PARAM_X_RESTORE_BANDWIDTH] = RATE("x-restore-bandwidth", 0),
     /* Hash all memory at the hand-over. */
     [MIG_PARAM_X_VERIFY] = BOOL("x-verify", NULL),
 };

@@ -49,6 +49,8 @@ typedef enum MigParam {
     MIG_PARAM_DIRECT_IO,
     MIG_PARAM_X_SNAPSHOT_POOL_SIZE,       /* bytes */
     MIG_PARAM_X_RESTORE_MODE,             /* RestoreMode */
+    MIG_PARAM_X_RESTORE_READ_AHEAD,       /* bytes */
+    MIG_PARAM_X_RESTORE_BANDWIDTH,        /* bytes/s; 0: no limit */
     MIG_PARAM_X_VERIFY,                   /* bool */
     MIG_PARAM__MAX,
 } MigParam;

@@ -12,9 +12,12 @@ typedef struct RestoreBlock {
     RAMBlock *block;
     MappedPlaces places;
     uint64_t *bitmap;     /* a set bit: the page is in the file */
+    uint64_t *there;      /* by faults: it has been brought; atomic */
     bool is_there;        /* its memory is as the file says */
     bool shows_file;      /* ... by a mapping */
 } RestoreBlock;
+
+typedef struct RestoreFault RestoreFault; /* restore-fault.h */
 
 /* Page faults of the process so far. */
 typedef struct RestoreFaultCount {
@@ -31,6 +34,7 @@ struct Restore {
     uint64_t read_bytes;  /* of memory, by restore_read_blocks() */
     RestoreFaultCount faults_before; /* the guest ran */
     bool is_done;
+    RestoreFault *fault;  /* if memory comes by faults */
 };
 
 static inline RestoreBlock *restore_block(const Restore *r, unsigned i)

@@ -3,7 +3,7 @@
  * Memory from a file with fixed places; see restore.h. This file takes in what
  * the file says; how pages come is the other restore-*.c's.
  */
-#include "migration/restore-internal.h"
+#include "migration/restore-fault.h"
 
 #include <inttypes.h>
 
@@ -14,7 +14,10 @@
 
 static void block_clear(gpointer opaque)
 {
-    g_free(((RestoreBlock *)opaque)->bitmap);
+    RestoreBlock *rb = opaque;
+
+    g_free(rb->bitmap);
+    g_free(rb->there);
 }
 
 Restore *restore_new(Channel *file, const RestoreConfig *config)
@@ -33,6 +36,7 @@ void restore_free(Restore *r)
     if (!r) {
         return;
     }
+    restore_fault_free(r->fault);
     g_array_unref(r->blocks);
     channel_unref(r->file);
     g_free(r);
@@ -132,13 +136,27 @@ static void map_some(Restore *r)
     }
 }
 
+static bool by_faults(Restore *r, GError **error)
+{
+    if (!restore_fault_start(r, error)) {
+        g_prefix_error(error, "parameter 'x-restore-mode': ");
+        return false;
+    }
+    return true;
+}
+
 static bool bring_memory(Restore *r, GError **error)
 {
-    if (r->config.mode == RESTORE_MODE_MAP) {
+    switch (r->config.mode) {
+    case RESTORE_MODE_MAP:
         return map_blocks(r, error);
-    }
-    if (r->config.mode == RESTORE_MODE_AUTO) {
+    case RESTORE_MODE_FAULT:
+        return by_faults(r, error);
+    case RESTORE_MODE_AUTO:
         map_some(r);
+        break;
+    default:
+        break;
     }
     return restore_read_blocks(r, error);
 }
@@ -160,8 +178,21 @@ bool restore_memory(Restore *r, GError **error)
     return ok;
 }
 
+bool restore_is_lazy(const Restore *r)
+{
+    return r->fault;
+}
+
+void restore_fetch(Restore *r)
+{
+    restore_fault_fetch(r->fault);
+}
+
 bool restore_needs_file(const Restore *r)
 {
+    if (r->fault) {
+        return !__atomic_load_n(&r->fault->stats.end_ns, __ATOMIC_SEQ_CST);
+    }
     for (unsigned i = 0; i < r->blocks->len; i++) {
         if (restore_block(r, i)->shows_file) {
             return true;

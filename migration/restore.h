@@ -26,9 +26,28 @@
 #include "util/fdset.h"
 
 typedef struct Restore Restore;
+typedef struct UffdKernel UffdKernel; /* util/userfaultfd.h */
+typedef struct Vm Vm;
+
+/*
+ * All of memory is there, some time after the guest was let go, or (@error)
+ * will never be: the guest is condemned then, and a stop was asked for.
+ * Called from a thread of its own, without any lock, once at the most.
+ */
+typedef void RestoreEndedFn(void *opaque, const GError *error);
+
+/* Bytes per second that may be brought in the background; 0: no limit. Called
+ * from a thread of its own, without any lock. */
+typedef uint64_t RestoreRateFn(void *opaque);
 
 typedef struct RestoreConfig {
+    Vm *vm;               /* condemned if its memory is lost; NULL: none */
     Clock *clock;         /* outlives us; NULL: nothing is timed */
+    uint64_t read_ahead_bytes; /* around a page that is touched */
+    RestoreRateFn *rate;       /* NULL: no limit */
+    const UffdKernel *kernel;  /* NULL: the real one */
+    RestoreEndedFn *ended;
+    void *opaque;         /* for both */
     int64_t asked_ns;     /* when the restore was asked for */
     RestoreMode mode;
     bool direct_io;       /* read past the page cache */
@@ -39,7 +58,8 @@ typedef struct RestoreConfig {
  *  @config: copied. Context: big lock. */
 Restore *restore_new(Channel *file, const RestoreConfig *config);
 
-/** restore_free() - NULL is fine. */
+/** restore_free() - a guest whose memory is not all there is condemned first.
+ *  NULL is fine. Context: no lock that config->ended takes. */
 void restore_free(Restore *r);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Restore, restore_free)
 
@@ -60,8 +80,16 @@ bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error);
  */
 bool restore_memory(Restore *r, GError **error);
 
-/** restore_needs_file() - does memory depend on the file from now on?
+/** restore_is_lazy() - may the guest run although pages are missing?
  *  Context: after restore_memory(). */
+bool restore_is_lazy(const Restore *r);
+
+/** restore_fetch() - the guest was let go: bring what is missing, in the
+ *  background. Context: restore_is_lazy(); once. */
+void restore_fetch(Restore *r);
+
+/** restore_needs_file() - does memory depend on the file from now on, for good
+ *  or until config->ended is called? Context: after restore_memory(). */
 bool restore_needs_file(const Restore *r);
 
 /** restore_check_unused() - the stream does not need us after all

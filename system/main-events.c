@@ -85,6 +85,12 @@ static void migration_snapshot_ended(void *opaque, MigrationStatus end,
                                    total_ns / NS_PER_MS, bytes, info);
 }
 
+static void migration_restore_ended(void *opaque, const GError *error,
+                                    RestoreInfo *info)
+{
+    qapi_event_send_restore_ended(error ? error->message : NULL, info);
+}
+
 static void migration_warning(void *opaque, const char *words)
 {
     process_report(words);
@@ -105,5 +111,6 @@ const MigrationObserver machine_migration_observer = {
     .pass = migration_pass,
     .warning = migration_warning,
     .snapshot_ended = migration_snapshot_ended,
+    .restore_ended = migration_restore_ended,
     .incoming_fatal = migration_fatal,
 };

@@ -29,6 +29,9 @@ typedef struct MigrationObserver {
     void (*snapshot_ended)(void *opaque, MigrationStatus end,
                            const GError *error, uint64_t total_ns,
                            uint64_t bytes, SnapshotInfo *info);
+    /** A restore by faults has ended, one way or another. */
+    void (*restore_ended)(void *opaque, const GError *error,
+                          RestoreInfo *info);
     /** Incoming failed and exit-on-error is on: the process is to end. */
     void (*incoming_fatal)(void *opaque, const GError *error);
 } MigrationObserver;

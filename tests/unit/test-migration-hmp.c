@@ -113,6 +113,38 @@ static const struct {
       "Migration status: completed\ntotal time: 0 ms\nrestored by: read\n"
       "memory in the file: 400 kbytes\nmemory of zeros: 0 kbytes\n"
       "memory was there after: 1 us\n" },
+    { "{\"status\": \"completed\", \"restore\": {\"mode\": \"fault\","
+      "\"file-bytes\": 409600, \"zero-bytes\": 0, \"memory-ns\": 1000,"
+      "\"read-bytes\": 0, \"faults\": {\"complete\": true,"
+      "\"complete-ns\": 7000000, \"faults\": 17, \"stall-total-ns\": 9000,"
+      "\"stall-max-ns\": 5000, \"stall-p50-ns\": 3000,"
+      "\"stall-p99-ns\": 4000, \"fault-bytes\": 69632,"
+      "\"read-ahead-bytes\": 8192, \"background-bytes\": 331776,"
+      "\"touched\": [{\"pages\": 1, \"time-ns\": 2000, \"bytes\": 4096},"
+      "{\"pages\": 16, \"time-ns\": 5000, \"bytes\": 69632}]}}}",
+      "Migration status: completed\ntotal time: 0 ms\nrestored by: fault\n"
+      "memory in the file: 400 kbytes\nmemory of zeros: 0 kbytes\n"
+      "memory was there after: 1 us\n"
+      "memory was all there after: 7000 us\n"
+      "faults: 17 (p50 3 us, p99 4 us, max 5 us, total 9 us)\n"
+      "brought by faults: 68 kbytes\nbrought around them: 8 kbytes\n"
+      "brought in the background: 324 kbytes\n"
+      "1 pages touched after: 2 us, 4 kbytes\n"
+      "16 pages touched after: 5 us, 68 kbytes\n" },
+    { "{\"status\": \"completed\", \"restore\": {\"mode\": \"fault\","
+      "\"file-bytes\": 0, \"zero-bytes\": 0, \"memory-ns\": 0,"
+      "\"read-bytes\": 0, \"faults\": {\"complete\": false,"
+      "\"faults\": 0, \"stall-total-ns\": 0, \"stall-max-ns\": 0,"
+      "\"stall-p50-ns\": 0, \"stall-p99-ns\": 0, \"fault-bytes\": 0,"
+      "\"read-ahead-bytes\": 0, \"background-bytes\": 0,"
+      "\"error-desc\": \"no disk\", \"touched\": []}}}",
+      "Migration status: completed\ntotal time: 0 ms\nrestored by: fault\n"
+      "memory in the file: 0 kbytes\nmemory of zeros: 0 kbytes\n"
+      "memory was there after: 0 us\n"
+      "memory can never be all there: no disk\n"
+      "faults: 0 (p50 0 us, p99 0 us, max 0 us, total 0 us)\n"
+      "brought by faults: 0 kbytes\nbrought around them: 0 kbytes\n"
+      "brought in the background: 0 kbytes\n" },
 };
 
 static void test_info_golden_text(void)

@@ -74,7 +74,8 @@ static void test_defaults_are_the_documented_ones(void)
         "x-vcpu-dirty-limit-period: 1000 ms\nvcpu-dirty-limit: 1 MB/s\n"
         "mode: normal\ndirect-io: off\n"
         "x-snapshot-pool-size: 67108864 bytes\n"
-        "x-restore-mode: auto\nx-verify: off\n");
+        "x-restore-mode: auto\nx-restore-read-ahead: 131072 bytes\n"
+        "x-restore-bandwidth: 0 bytes/second\nx-verify: off\n");
 }
 
 static void test_schema_and_table_agree(void)
@@ -135,6 +136,8 @@ static const Range ranges[] = {
     { "multifd-qatzip-level", 1, 9, true },
     { "x-vcpu-dirty-limit-period", 1, 1000, false },
     { "vcpu-dirty-limit", 1, UINT64_MAX, false },
+    { "x-restore-read-ahead", 4096, 16 << 20, false },
+    { "x-restore-bandwidth", 0, UINT64_MAX, false },
 };
 
 static void check_value(const Range *range, uint64_t value, bool good)

@@ -13,9 +13,11 @@
 #include "migration/mapped-layout.h"
 #include "tests/unit/fake-mapped.h"
 #include "util/byteorder.h"
+#include "util/userfaultfd.h"
 
 static const RestoreConfig plain = { .mode = RESTORE_MODE_READ };
 static const RestoreConfig map = { .mode = RESTORE_MODE_MAP };
+static const RestoreConfig fault = { .mode = RESTORE_MODE_FAULT };
 static const RestoreConfig automatic = { .mode = RESTORE_MODE_AUTO };
 static const uint64_t two_blocks[] = {130, 5};
 
@@ -50,15 +52,18 @@ typedef struct MemoryKind {
     HostMemKind kind;
     bool share, prealloc;
     const char *no_map;      /* why it cannot be mapped */
+    const char *no_fault;    /* why it cannot be filled by faults */
 } MemoryKind;
 
 static const MemoryKind memory_kinds[] = {
     { "anonymous", HOSTMEM_RAM, false, false, NULL },
-    { "preallocated", HOSTMEM_RAM, false, true, "is preallocated" },
+    { "preallocated", HOSTMEM_RAM, false, true, "is preallocated",
+      "is preallocated" },
     { "shared-anonymous", HOSTMEM_RAM, true, false, "is shared" },
     { "memfd", HOSTMEM_MEMFD, true, false, "is shared" },
     { "private-memfd", HOSTMEM_MEMFD, false, false, NULL },
-    { "shared-file", HOSTMEM_FILE, true, false, "is shared" },
+    { "shared-file", HOSTMEM_FILE, true, false, "is shared",
+      "is a shared file" },
     { "private-file", HOSTMEM_FILE, false, false, NULL },
 };
 
@@ -99,43 +104,60 @@ static void used_memory(RAMList *list, HostMem *mems[2],
 static void check_restored(Restore *r, const MemoryKind *kind,
                            const RestoreConfig *config, HostMem *mems[2])
 {
-    bool mapped = config->mode != RESTORE_MODE_READ && !kind->no_map;
+    bool lazy = config->mode == RESTORE_MODE_FAULT;
+    bool mapped = config->mode != RESTORE_MODE_READ && !lazy && !kind->no_map;
 
-    g_assert_cmpint(restore_needs_file(r), ==, mapped);
+    g_assert_cmpint(restore_is_lazy(r), ==, lazy);
+    g_assert_cmpint(restore_needs_file(r), ==, mapped || lazy);
     g_assert_cmpint(mems[0]->shows_file, ==, mapped);
     g_assert_cmpint(mems[1]->shows_file, ==, mapped);
     g_assert_cmpuint(restore_normal_pages(r), ==, 59);
     g_assert_cmpuint(restore_zero_pages(r), ==, 135 - 59);
 }
 
+static const char *why_not(const MemoryKind *kind, const RestoreConfig *config)
+{
+    return config->mode == RESTORE_MODE_MAP ? kind->no_map :
+        config->mode == RESTORE_MODE_FAULT ? kind->no_fault : NULL;
+}
+
 static void restore_kind(const MemoryKind *kind, const RestoreConfig *config)
 {
     g_autofree char *path = g_strdup_printf("/tmp/test-restore-%d", getpid());
-    bool works = config->mode != RESTORE_MODE_MAP || !kind->no_map;
+    const char *why = why_not(kind, config);
     g_autoptr(GError) error = NULL;
-    g_autoptr(Restore) r = NULL;
     HostMem *mems[2];
     FakeMapped f;
     RAMList list;
+    Restore *r;
 
     set_up(&f);
     used_memory(&list, mems, kind, path);
     r = restore_new(f.file, config);
     fake_mapped_take(&f, &list, r, &error);
     g_assert_no_error(error);
-    g_assert_cmpint(restore_memory(r, &error), ==, works);
-    if (works) {
+    g_assert_cmpint(restore_memory(r, &error), ==, !why);
+    if (!why) {
         fake_mapped_assert_same(&f.list, &list);
         check_restored(r, kind, config, mems);
     } else {
-        g_assert_nonnull(strstr(error->message, kind->no_map));
+        g_assert_nonnull(strstr(error->message, why));
         g_assert_nonnull(strstr(error->message, "parameter 'x-restore-mode': "
-                                "RAM block 'b0' cannot be mapped"));
+                                "RAM block 'b0' cannot be "));
     }
+    restore_free(r);
     ram_list_done(&list);
     hostmem_free(mems[0]);
     hostmem_free(mems[1]);
     fake_mapped_done(&f);
+}
+
+static bool can_fault(void)
+{
+    uint64_t features;
+
+    return uffd_probe(NULL, &features, NULL) &&
+        features & UFFD_MISSING_SHARED;
 }
 
 static void test_memory_becomes_what_the_file_says(gconstpointer opaque)
@@ -143,6 +165,9 @@ static void test_memory_becomes_what_the_file_says(gconstpointer opaque)
     restore_kind(opaque, &plain);
     restore_kind(opaque, &map);
     restore_kind(opaque, &automatic);
+    if (can_fault()) {
+        restore_kind(opaque, &fault);
+    }
 }
 
 /* ---- by mapping --------------------------------------------------------- */
