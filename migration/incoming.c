@@ -203,6 +203,15 @@ static uint64_t restore_rate(void *opaque)
                                    MIG_PARAM_X_RESTORE_BANDWIDTH);
 }
 
+static void restore_warn(void *opaque, const char *words)
+{
+    const MigrationIncoming *in = opaque;
+
+    if (in->m->observer.warning) {
+        in->m->observer.warning(in->m->observer_opaque, words);
+    }
+}
+
 /* Does memory depend on the file for as long as the guest lives? */
 static bool keeps_file(const MigrationIncoming *in)
 {
@@ -267,6 +276,8 @@ static void prepare_restore(MigrationIncoming *in)
         .read_ahead_bytes =
             migration_options_param(options, MIG_PARAM_X_RESTORE_READ_AHEAD),
         .rate = restore_rate,
+        .working_set = *options->working_set ? options->working_set : NULL,
+        .warn = restore_warn,
         .ended = restore_ended,
         .opaque = in,
         .asked_ns = in->asked_ns,

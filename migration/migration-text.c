@@ -180,6 +180,10 @@ static void add_restore_faults(GString *text, const RestoreFaults *faults)
          KBYTES(faults->read_ahead_bytes));
     LINE(text, "brought in the background: " N " kbytes",
          KBYTES(faults->background_bytes));
+    if (faults->has_working_set_bytes) {
+        LINE(text, "brought as the working set: " N " kbytes",
+             KBYTES(faults->working_set_bytes));
+    }
     for (const RestoreTouchedList *l = faults->touched; l; l = l->next) {
         g_string_append_printf(text, N " pages touched after: " N " us, " N
                                " kbytes\n", l->value->pages,

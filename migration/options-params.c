@@ -22,6 +22,7 @@ typedef enum ParamKind {
     PARAM_BOOL,
     PARAM_ENUM,
     PARAM_TEXT,      /* only ever empty */
+    PARAM_PATH,      /* the only one; MigrationOptions.working_set */
 } ParamKind;
 
 typedef struct ParamRow {
@@ -50,6 +51,8 @@ typedef struct ParamRow {
     { name, PARAM_ENUM, initial, 0, UINT64_MAX, "", type, lacks, false }
 #define TEXT(name, lacks) \
     { name, PARAM_TEXT, 0, 0, 1, "", NULL, lacks, false }
+
+#define PATH(name) { name, PARAM_PATH, 0, 0, 1, "", NULL, NULL, false }
 
 #define NETWORK "a network device"
 #define MULTIFD "capability 'multifd'"
@@ -142,6 +145,8 @@ static const ParamRow param_rows[MIG_PARAM__MAX] = {
                NULL),
     /* ... and what may be brought meanwhile of what nobody touches. */
     [MIG_PARAM_X_RESTORE_BANDWIDTH] = RATE("x-restore-bandwidth", 0),
+    /* ... and where is written down what was touched. */
+    [MIG_PARAM_X_WORKING_SET] = PATH("x-working-set"),
     /* Hash all memory at the hand-over. */
     [MIG_PARAM_X_VERIFY] = BOOL("x-verify", NULL),
 };
@@ -190,11 +195,15 @@ static uint64_t param_from_json(const ParamRow *row, JsonNode *node)
         /* None can be set; 1 stands for any that is not empty. */
         value = !JSON_NODE_HOLDS_NULL(node) && *json_node_get_string(node);
         break;
+    case PARAM_PATH:
+        value = *json_node_get_string(node) != 0;
+        break;
     }
     return value;
 }
 
-static JsonNode *param_to_json(const ParamRow *row, uint64_t value)
+static JsonNode *param_to_json(const MigrationOptions *o, const ParamRow *row,
+                               uint64_t value)
 {
     JsonNode *node = json_node_alloc();
 
@@ -205,6 +214,8 @@ static JsonNode *param_to_json(const ParamRow *row, uint64_t value)
         return json_node_init_string(node, qapi_enum_str(row->values, value));
     case PARAM_TEXT:
         return json_node_init_string(node, "");
+    case PARAM_PATH:
+        return json_node_init_string(node, o->working_set);
     default:
         json_node_unref(node);
         return json_text_new_uint64(value);
@@ -222,6 +233,7 @@ static char *param_to_text(const ParamRow *row, JsonNode *node)
     case PARAM_ENUM:
         return g_strdup(json_node_get_string(node));
     case PARAM_TEXT:
+    case PARAM_PATH:
         return g_strdup_printf("'%s'", json_node_get_string(node));
     default:
         return g_strdup_printf("%" G_GUINT64_FORMAT "%s%s", value,
@@ -241,6 +253,16 @@ static bool param_check(const ParamRow *row, uint64_t value, GError **error)
     if (row->lacks && value != row->initial) {
         tm_error_set(error, "Parameter '%s' cannot be changed: %s is not "
                      "supported", row->name, row->lacks);
+        return false;
+    }
+    return true;
+}
+
+static bool check_path(const char *path, GError **error)
+{
+    if (path && strlen(path) >= PATH_MAX) {
+        tm_error_set(error, "Parameter 'x-working-set' expects a path of less "
+                     "than %d bytes", PATH_MAX);
         return false;
     }
     return true;
@@ -279,8 +301,12 @@ bool migration_options_set_params(MigrationOptions *o,
             }
         }
     }
-    if (!params_check_together(values, error)) {
+    if (!params_check_together(values, error) ||
+        !check_path(params->x_working_set, error)) {
         return false;
+    }
+    if (params->x_working_set) {
+        g_strlcpy(o->working_set, params->x_working_set, PATH_MAX);
     }
     for (unsigned i = 0; i < MIG_PARAM__MAX; i++) {
         __atomic_store_n(&o->params[i], values[i], __ATOMIC_RELAXED);
@@ -297,7 +323,7 @@ MigrationParameters *migration_options_get_params(const MigrationOptions *o)
 
     for (unsigned i = 0; i < MIG_PARAM__MAX; i++) {
         json_object_set_member(members, param_rows[i].name,
-                               param_to_json(&param_rows[i],
+                               param_to_json(o, &param_rows[i],
                                              migration_options_param(o, i)));
     }
     json_node_set_object(root, members);

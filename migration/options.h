@@ -12,6 +12,7 @@
 #define MIGRATION_OPTIONS_H
 
 #include <glib.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,6 +52,7 @@ typedef enum MigParam {
     MIG_PARAM_X_RESTORE_MODE,             /* RestoreMode */
     MIG_PARAM_X_RESTORE_READ_AHEAD,       /* bytes */
     MIG_PARAM_X_RESTORE_BANDWIDTH,        /* bytes/s; 0: no limit */
+    MIG_PARAM_X_WORKING_SET,              /* bool: there is a path */
     MIG_PARAM_X_VERIFY,                   /* bool */
     MIG_PARAM__MAX,
 } MigParam;
@@ -68,6 +70,7 @@ typedef struct MigrationProperties {
 typedef struct MigrationOptions {
     uint64_t caps;                       /* bit per capability; atomic */
     uint64_t params[MIG_PARAM__MAX];     /* atomic */
+    char working_set[PATH_MAX];          /* big lock */
     MigrationProperties props;
 } MigrationOptions;
 

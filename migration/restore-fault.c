@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "io/channel-kinds.h"
+#include "migration/restore-set.h"
 #include "system/runstate.h"
 #include "trace/migration.h"
 #include "util/bitmap.h"
@@ -122,6 +123,23 @@ static bool watch_all(RestoreFault *f, GError **error)
     return true;
 }
 
+/* What the last restore of this file had missed. */
+static bool load_set(RestoreFault *f, GError **error)
+{
+    const Restore *r = f->r;
+    g_autofree char *words = NULL;
+
+    if (!r->working_set) {
+        return true;
+    }
+    f->known = working_set_load(r, r->working_set, &words, error);
+    f->missed = g_array_new(FALSE, FALSE, sizeof(WorkingRun));
+    if (words) {
+        fault_warn(f, words);
+    }
+    return f->known;
+}
+
 bool restore_fault_start(Restore *r, GError **error)
 {
     RestoreFault *f = g_new0(RestoreFault, 1);
@@ -136,7 +154,7 @@ bool restore_fault_start(Restore *r, GError **error)
     g_mutex_init(&f->lock);
     g_cond_init(&f->quitting);
     f->from = restore_open_source(r, error);
-    if (!f->from || !watch_all(f, error)) {
+    if (!f->from || !load_set(f, error) || !watch_all(f, error)) {
         return false;
     }
     for (unsigned i = 0; i < r->blocks->len; i++) {
@@ -150,6 +168,13 @@ bool restore_fault_start(Restore *r, GError **error)
 void restore_fault_fetch(RestoreFault *f)
 {
     f->fetcher = g_thread_new("restore-fetch", fault_fetch, f);
+}
+
+void fault_warn(RestoreFault *f, const char *words)
+{
+    if (f->r->config.warn) {
+        f->r->config.warn(f->r->config.opaque, words);
+    }
 }
 
 int64_t fault_now_ns(const RestoreFault *f)
@@ -265,6 +290,21 @@ static void join(GThread **thread)
     }
 }
 
+/* What was known, and what was missed nevertheless. The server is gone. */
+static void save_set(RestoreFault *f)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!f->known || f->error || !f->missed->len) {
+        return;
+    }
+    g_array_append_vals(f->known, f->missed->data, f->missed->len);
+    g_array_set_size(f->missed, 0); /* once */
+    if (!working_set_save(f->r, f->r->working_set, f->known, &error)) {
+        fault_warn(f, error->message);
+    }
+}
+
 void fault_end(RestoreFault *f)
 {
     fault_quit(f);
@@ -277,6 +317,7 @@ void fault_end(RestoreFault *f)
     if (f->from != f->r->file) {
         channel_close(f->from, NULL);
     }
+    save_set(f);
     __atomic_store_n(&f->stats.end_ns, MAX(fault_now_ns(f), 1),
                      __ATOMIC_SEQ_CST);
     trace_restore_all_there(f->stats.touched, f->stats.fetched_bytes);
@@ -306,6 +347,9 @@ void restore_fault_free(RestoreFault *f)
         fault_release(f);
     }
     uffd_close(&f->uffd);
+    save_set(f); /* it may have been left before its end */
+    g_clear_pointer(&f->known, g_array_unref);
+    g_clear_pointer(&f->missed, g_array_unref);
     close(f->wake_fd);
     channel_unref(f->from);
     g_array_unref(f->pieces);

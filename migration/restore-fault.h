@@ -39,7 +39,8 @@ typedef struct RestoreFaultStats {
     uint64_t touched;          /* missing pages that were touched */
     uint64_t fault_bytes;      /* brought, of pages that were touched ... */
     uint64_t ahead_bytes;      /* ... around them ... */
-    uint64_t fetched_bytes;    /* ... and in their turn */
+    uint64_t fetched_bytes;    /* ... in their turn, and ahead of that ... */
+    uint64_t prefetched_bytes; /* ... as a working set says */
     int64_t step_ns[RESTORE_STEPS];     /* when; 0: not yet */
     uint64_t step_bytes[RESTORE_STEPS]; /* brought by then */
     int64_t end_ns;            /* all is there; 0: not yet */
@@ -60,6 +61,10 @@ struct RestoreFault {
     uint64_t window_pages;
     uint8_t *window;           /* the server's; aligned */
     GThread *server, *fetcher;
+    GArray *known;             /* of WorkingRun: the record's; NULL: none is
+                                  wanted */
+    GArray *missed;            /* ... what was missed; the server's until it
+                                  is joined */
     bool started;              /* the server is, or was */
     bool quit;                 /* atomic: leave soon */
     bool released;             /* atomic: nothing is watched any more */
@@ -131,6 +136,9 @@ void fault_quit(RestoreFault *f);
 /** fault_end() - all is there: nothing is watched any more, the server is
  *  gone, and what can be closed is. Context: the fetcher. */
 void fault_end(RestoreFault *f);
+
+/** fault_warn() - tell people. */
+void fault_warn(RestoreFault *f, const char *words);
 
 /** fault_now_ns() - 0 if nothing is timed. */
 int64_t fault_now_ns(const RestoreFault *f);

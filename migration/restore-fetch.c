@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The fetcher of a restore by faults; see restore-fault.h. Brings everything in
- * its order, within a rate if there is one. While touches come it rests as long
+ * The fetcher of a restore by faults; see restore-fault.h. First it brings the
+ * working set, if there is a record of it, then everything in its order, within
+ * a rate if there is one. While touches come it rests as long
  * as it works, so that they find the disk free half of the time.
  */
 #include "migration/restore-fault.h"
 
 #include "migration/rate-limit.h"
+#include "migration/restore-set.h"
 #include "util/bitmap.h"
 #include "util/error.h"
 
@@ -56,11 +58,10 @@ static uint64_t await_turn(Fetcher *ft)
 
 /* ---- its work -------------------------------------------------------- */
 
-/* The first run of pages from @from on that are in the file and not there. */
-static uint64_t next_run(const RestoreBlock *rb, uint64_t from, uint64_t max,
-                         uint64_t *ret_n)
+/* The first run of pages in [from, end) that are in the file and not there. */
+static uint64_t next_run(const RestoreBlock *rb, uint64_t from, uint64_t end,
+                         uint64_t max, uint64_t *ret_n)
 {
-    uint64_t end = rb->block->npages;
     uint64_t n = 0;
 
     do {
@@ -75,7 +76,7 @@ static uint64_t next_run(const RestoreBlock *rb, uint64_t from, uint64_t max,
 }
 
 static bool bring_run(Fetcher *ft, RestoreBlock *rb, uint64_t first, uint64_t n,
-                      GError **error)
+                      uint64_t *bytes, GError **error)
 {
     RestoreFault *f = ft->f;
     uint64_t pages = 0;
@@ -85,8 +86,7 @@ static bool bring_run(Fetcher *ft, RestoreBlock *rb, uint64_t first, uint64_t n,
         return false;
     }
     err = fault_bring(f, rb, first, n, ft->buffer, &pages);
-    __atomic_fetch_add(&f->stats.fetched_bytes, pages << TM_PAGE_BITS,
-                       __ATOMIC_RELAXED);
+    __atomic_fetch_add(bytes, pages << TM_PAGE_BITS, __ATOMIC_RELAXED);
     if (err) {
         tm_error_set_errno(error, err, "cannot bring pages of RAM block '%s' "
                            "into memory", rb->block->name);
@@ -102,7 +102,7 @@ static bool fetch_run(Fetcher *ft, RestoreBlock *rb, uint64_t first, uint64_t n,
     uint64_t before = __atomic_load_n(touched, __ATOMIC_RELAXED);
     int64_t begin_ns = fault_now_ns(ft->f);
 
-    if (!bring_run(ft, rb, first, n, error)) {
+    if (!bring_run(ft, rb, first, n, &ft->f->stats.fetched_bytes, error)) {
         return false;
     }
     rate_limit_spend(&ft->limit, n << TM_PAGE_BITS);
@@ -115,20 +115,20 @@ static bool fetch_run(Fetcher *ft, RestoreBlock *rb, uint64_t first, uint64_t n,
 /* Returns: false if it is to quit, or with @error. */
 static bool fetch_block(Fetcher *ft, RestoreBlock *rb, GError **error)
 {
-    uint64_t first = next_run(rb, 0, 1, &(uint64_t) { 0 });
+    uint64_t end = rb->block->npages;
+    uint64_t n, first = next_run(rb, 0, end, 1, &n);
 
-    while (first < rb->block->npages) {
+    while (first < end) {
         uint64_t max = await_turn(ft);
-        uint64_t n;
 
         if (!max) {
             return false;
         }
-        first = next_run(rb, first, max, &n); /* some came meanwhile */
+        first = next_run(rb, first, end, max, &n); /* some came meanwhile */
         if (n && !fetch_run(ft, rb, first, n, error)) {
             return false;
         }
-        first = next_run(rb, first + n, 1, &n);
+        first = next_run(rb, first + n, end, 1, &n);
     }
     return true;
 }
@@ -145,6 +145,36 @@ static bool fetch_all(Fetcher *ft, GError **error)
     return true;
 }
 
+/* What is left of it. Somebody will want it, so it needs no turns. */
+static bool fetch_known(Fetcher *ft, const WorkingRun *run, GError **error)
+{
+    RestoreBlock *rb = restore_block(ft->f->r, run->index);
+    uint64_t end = run->first + run->n;
+    uint64_t n, first = next_run(rb, run->first, end, PIECE_PAGES, &n);
+
+    while (first < end) {
+        if (fault_should_quit(ft->f) ||
+            !bring_run(ft, rb, first, n, &ft->f->stats.prefetched_bytes,
+                       error)) {
+            return false;
+        }
+        first = next_run(rb, first + n, end, PIECE_PAGES, &n);
+    }
+    return true;
+}
+
+static bool fetch_set(Fetcher *ft, GError **error)
+{
+    const GArray *known = ft->f->known;
+
+    for (unsigned i = 0; known && i < known->len; i++) {
+        if (!fetch_known(ft, &g_array_index(known, WorkingRun, i), error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 gpointer fault_fetch(gpointer opaque)
 {
     RestoreFault *f = opaque;
@@ -153,7 +183,7 @@ gpointer fault_fetch(gpointer opaque)
 
     rate_limit_init(&ft.limit, fault_now_ns(f));
     ft.buffer = g_aligned_alloc(PIECE_PAGES, TM_PAGE_BYTES, TM_PAGE_BYTES);
-    if (fetch_all(&ft, &error)) {
+    if (fetch_set(&ft, &error) && fetch_all(&ft, &error)) {
         fault_end(f);
     } else if (error) {
         fault_fail(f, error);

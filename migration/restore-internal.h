@@ -26,6 +26,7 @@ typedef struct RestoreFaultCount {
 
 struct Restore {
     RestoreConfig config;
+    char *working_set;    /* owned; the config's */
     Channel *file;
     GArray *blocks;       /* of RestoreBlock, in the file's order */
     uint64_t file_bytes;  /* its length */

@@ -125,6 +125,8 @@ void restore_fault_query(RestoreFault *f, int64_t started_ns,
     faults->fault_bytes = GET(fault_bytes);
     faults->read_ahead_bytes = GET(ahead_bytes);
     faults->background_bytes = GET(fetched_bytes);
+    faults->has_working_set_bytes = f->known;
+    faults->working_set_bytes = GET(prefetched_bytes);
     faults->touched = query_steps(&f->stats, started_ns);
     faults->error_desc = fault_error(f);
     info->faults = faults;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "migration/restore-set.h"
 #include "trace/migration.h"
 #include "util/bitmap.h"
 #include "util/error.h"
@@ -138,6 +139,19 @@ static bool fail_bring(const RestoreBlock *rb, uint64_t page, int err,
     return !err || err == -ECANCELED;
 }
 
+/* Somebody missed a page of these. */
+static void note_missed(RestoreFault *f, const RestoreBlock *rb, uint64_t first,
+                        uint64_t end)
+{
+    WorkingRun run = {
+        .index = rb - restore_block(f->r, 0), .first = first, .n = end - first,
+    };
+
+    if (f->missed) {
+        g_array_append_val(f->missed, run);
+    }
+}
+
 /* @first, @end: the window. */
 static bool serve_data(RestoreFault *f, RestoreBlock *rb, uint64_t page,
                        uint64_t first, uint64_t end, int64_t since_ns,
@@ -161,6 +175,7 @@ static bool serve_data(RestoreFault *f, RestoreBlock *rb, uint64_t page,
     if (!err) {
         note_touch(f, since_ns);
         add(&f->stats.fault_bytes, pages << TM_PAGE_BITS);
+        note_missed(f, rb, first, end);
         err = bring_rest(f, rb, first, end);
     }
     return fail_bring(rb, page, err, error);

@@ -25,6 +25,7 @@ Restore *restore_new(Channel *file, const RestoreConfig *config)
     Restore *r = g_new0(Restore, 1);
 
     r->config = *config;
+    r->config.working_set = r->working_set = g_strdup(config->working_set);
     r->file = channel_ref(file);
     r->blocks = g_array_new(FALSE, FALSE, sizeof(RestoreBlock));
     g_array_set_clear_func(r->blocks, block_clear);
@@ -37,6 +38,7 @@ void restore_free(Restore *r)
         return;
     }
     restore_fault_free(r->fault);
+    g_free(r->working_set);
     g_array_unref(r->blocks);
     channel_unref(r->file);
     g_free(r);

@@ -40,14 +40,19 @@ typedef void RestoreEndedFn(void *opaque, const GError *error);
  * from a thread of its own, without any lock. */
 typedef uint64_t RestoreRateFn(void *opaque);
 
+/* Something for people to know that is in nobody's way. Context: as that. */
+typedef void RestoreWarnFn(void *opaque, const char *words);
+
 typedef struct RestoreConfig {
     Vm *vm;               /* condemned if its memory is lost; NULL: none */
     Clock *clock;         /* outlives us; NULL: nothing is timed */
     uint64_t read_ahead_bytes; /* around a page that is touched */
     RestoreRateFn *rate;       /* NULL: no limit */
+    const char *working_set;   /* a path, or NULL: none; copied */
+    RestoreWarnFn *warn;       /* NULL: nobody listens */
     const UffdKernel *kernel;  /* NULL: the real one */
     RestoreEndedFn *ended;
-    void *opaque;         /* for both */
+    void *opaque;         /* for all of them */
     int64_t asked_ns;     /* when the restore was asked for */
     RestoreMode mode;
     bool direct_io;       /* read past the page cache */

@@ -50,6 +50,13 @@ static bool check_file(const ChannelAddress *address,
 bool transport_check_incoming(const ChannelAddress *address,
                               const MigrationOptions *options, GError **error)
 {
+    if (migration_options_param(options, MIG_PARAM_X_WORKING_SET) &&
+        migration_options_param(options, MIG_PARAM_X_RESTORE_MODE) !=
+            RESTORE_MODE_FAULT) {
+        tm_error_set(error, "parameter 'x-working-set' needs 'x-restore-mode' "
+                     "to be 'fault'");
+        return false;
+    }
     return check_file(address, options, true, error);
 }
 

@@ -120,6 +120,7 @@ static const struct {
       "\"stall-max-ns\": 5000, \"stall-p50-ns\": 3000,"
       "\"stall-p99-ns\": 4000, \"fault-bytes\": 69632,"
       "\"read-ahead-bytes\": 8192, \"background-bytes\": 331776,"
+      "\"working-set-bytes\": 4096,"
       "\"touched\": [{\"pages\": 1, \"time-ns\": 2000, \"bytes\": 4096},"
       "{\"pages\": 16, \"time-ns\": 5000, \"bytes\": 69632}]}}}",
       "Migration status: completed\ntotal time: 0 ms\nrestored by: fault\n"
@@ -129,6 +130,7 @@ static const struct {
       "faults: 17 (p50 3 us, p99 4 us, max 5 us, total 9 us)\n"
       "brought by faults: 68 kbytes\nbrought around them: 8 kbytes\n"
       "brought in the background: 324 kbytes\n"
+      "brought as the working set: 4 kbytes\n"
       "1 pages touched after: 2 us, 4 kbytes\n"
       "16 pages touched after: 5 us, 68 kbytes\n" },
     { "{\"status\": \"completed\", \"restore\": {\"mode\": \"fault\","

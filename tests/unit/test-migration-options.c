@@ -75,7 +75,8 @@ static void test_defaults_are_the_documented_ones(void)
         "mode: normal\ndirect-io: off\n"
         "x-snapshot-pool-size: 67108864 bytes\n"
         "x-restore-mode: auto\nx-restore-read-ahead: 131072 bytes\n"
-        "x-restore-bandwidth: 0 bytes/second\nx-verify: off\n");
+        "x-restore-bandwidth: 0 bytes/second\nx-working-set: ''\n"
+        "x-verify: off\n");
 }
 
 static void test_schema_and_table_agree(void)

@@ -377,6 +377,91 @@ def shared_file():
                + os.path.join(p.src.dir, 'ram'), 'is a shared file')
 
 
+def brought(info):
+    return info['fault-bytes'] + info['read-ahead-bytes'] + \
+        info['working-set-bytes']
+
+
+def with_set(p, path, record, known=0):
+    """A guest that runs over all that it writes, from @path, and is left while
+    it lacks the rest. @known: bytes that the record is of. How often it missed
+    something, and the report."""
+    p.new_destination()
+    prepare(p.dst, x_working_set=record)
+    load(p, 'file:' + path)
+    wait_until(lambda: brought(report(p.dst)) >= known, what='the set')
+    before = report(p.dst)['faults']
+    p.dst.cmd('cont')
+    p.dst.qmp.wait_event('RESUME')
+    common.advances_by(p.dst, 2)
+    info = report(p.dst)
+    return info['faults'] - before, info
+
+
+@suite.test('working-set/recorded-then-used')
+def working_set():
+    with by_faults() as p:
+        p.src.qtest.b64write(AWAY, os.urandom(64 << 10))
+        path = saved(p)
+        record = os.path.join(p.src.dir, 'set')
+        first, info = with_set(p, path, record)
+        if first < 100 or info['working-set-bytes']:
+            raise AssertionError((first, info))
+        bring_all(p.dst)
+        with open(record, 'rb') as f:
+            if f.read(8) != b'TMwrkset':
+                raise AssertionError('no record')
+        second, info = with_set(p, path, record, brought(info))
+        if second > first // 10 or info['complete'] or \
+                info['working-set-bytes'] < 16 << 20:
+            raise AssertionError((first, second, info))
+        if 'brought as the working set:' not in p.dst.hmp('info migrate'):
+            raise AssertionError(p.dst.hmp('info migrate'))
+        # Left before the end: what was missed is written all the same.
+        size = os.stat(record).st_size
+        p.dst.qtest.readl(AWAY)
+        os.unlink(record)
+        p.dst.cmd('quit')
+        p.dst.proc.wait(timeout=60)
+        if os.stat(record).st_size <= size:
+            raise AssertionError((size, os.stat(record).st_size))
+
+
+@suite.test('working-set/another')
+def working_set_of_another():
+    """Damaged: a warning, and a new one. Something else: left alone."""
+    with by_faults() as p:
+        path = saved(p)
+        record = os.path.join(p.src.dir, 'set')
+        with open(record, 'wb') as f:
+            f.write(b'TMwrkset' + bytes(100))
+        p.new_destination()
+        prepare(p.dst, rate=0, x_working_set=record)
+        load(p, 'file:' + path)
+        p.prove_equal()
+        bring_all(p.dst)
+        if 'is not used: it is damaged' not in p.dst.stderr_text():
+            raise AssertionError(p.dst.stderr_text())
+        with open(record, 'wb') as f:
+            f.write(b'my thesis')
+        p.new_destination()
+        prepare(p.dst, x_working_set=record)
+        p.listen('file:' + path, **{'exit-on-error': False})
+        info = p.dst.wait_migrate('failed', never=('completed',))
+        if 'is no working set, and is not written over' not in \
+                info['error-desc']:
+            raise AssertionError(info)
+        with open(record, 'rb') as f:
+            if f.read() != b'my thesis':
+                raise AssertionError('it was written over')
+        p.new_destination()
+        p.dst.parameter(x_working_set=record)
+        refused(p.dst, "'x-working-set' needs 'x-restore-mode'",
+                'migrate-incoming', uri='file:' + path)
+        refused(p.dst, "'x-working-set'", 'migrate-set-parameters',
+                **{'x-working-set': '/' + 4096 * 'x'})
+
+
 @suite.test('refused/read-ahead')
 def bounds():
     with by_faults() as p:
