@@ -163,7 +163,7 @@ def kept():
         p.src.cmd('cont')
         common.goes_on(p.src)
         for vm in (p.src, p.dst):
-            refused(vm, 'it is in use, by a guest that was restored from it',
+            refused(vm, 'by a guest that was restored from it',
                     'migrate', uri='file:' + path)
         os.rename(path, path + '.old')
         save(p, 'file:' + path, live=False)
