@@ -138,13 +138,12 @@ static bool arm(Migration *m, GError **error)
 
 /* ---- the pause ------------------------------------------------------- */
 
-/* A stop by somebody else may come first, while ours waits for its turn.
- * Returns: whether it was us. */
+/* Returns: whether it was us who stopped it. */
 static bool stop_machine(Migration *m)
 {
     savevm_note_runstate(m->savevm);
     migration_stat_set(&m->stats.vcpu_stop_ns,
-                       vm_stop(m->vm, RUN_STATE_SAVE_VM));
+                       vm_stop_changing(m->vm, RUN_STATE_SAVE_VM));
     if (runstate_get(m->vm) != RUN_STATE_SAVE_VM) {
         savevm_note_runstate(m->savevm);
         return false;
@@ -177,7 +176,11 @@ static bool freeze_all(Migration *m, GError **error)
            ram_freeze_now(m->freeze, error) && note_digest(m, error);
 }
 
-static bool pause_locked(Migration *m, GError **error)
+/* All within one change of the run state: the lock is dropped while vCPUs are
+ * waited for, and again while they tell their registers. A "stop" that came
+ * then would be undone by our start, a "cont" or a reset would change what is
+ * being saved; so they wait, and act on the guest that goes on. */
+static bool pause_changing(Migration *m, GError **error)
 {
     int64_t start_ns = clock_now_ns(m->clock);
     bool stopped = stop_machine(m);
@@ -185,7 +188,7 @@ static bool pause_locked(Migration *m, GError **error)
 
     /* Writes guest memory: from here on the saver copies. */
     if (stopped && runstate_get(m->vm) == RUN_STATE_SAVE_VM) {
-        vm_start(m->vm);
+        vm_start_changing(m->vm);
     }
     if (stopped) {
         migration_stat_set(&m->stats.downtime_ns,
@@ -201,7 +204,9 @@ static bool pause_guest(Migration *m, GError **error)
     bool ok;
 
     big_lock();
-    ok = pause_locked(m, error);
+    vm_change_begin(m->vm);
+    ok = pause_changing(m, error);
+    vm_change_end(m->vm);
     big_unlock();
     return ok;
 }

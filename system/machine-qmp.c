@@ -45,6 +45,7 @@ bool qmp_stop(QmpSession *session, GError **error)
         break;
     case RUN_STATE_RUNNING:
     case RUN_STATE_SUSPENDED:
+    case RUN_STATE_SAVE_VM: /* for a moment only, then it goes on */
         vm_stop(vm, RUN_STATE_PAUSED);
         break;
     default: /* stands already */

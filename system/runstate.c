@@ -138,13 +138,12 @@ ShutdownCause vm_event_cause(const Vm *vm)
     return vm->run->cause;
 }
 
-void vm_start(Vm *vm)
+void vm_start_changing(Vm *vm)
 {
     VmRun *run = vm->run;
-    RunState state;
+    RunState state =
+        run->was_suspended ? RUN_STATE_SUSPENDED : RUN_STATE_RUNNING;
 
-    vm_change_begin(vm);
-    state = run->was_suspended ? RUN_STATE_SUSPENDED : RUN_STATE_RUNNING;
     if (!runstate_is_live(vm) && !vm_condemned(vm) &&
         runstate_set(vm, state)) {
         run->was_suspended = false;
@@ -157,6 +156,12 @@ void vm_start(Vm *vm)
             cpus_resume_all(vm);
         }
     }
+}
+
+void vm_start(Vm *vm)
+{
+    vm_change_begin(vm);
+    vm_start_changing(vm);
     vm_change_end(vm);
 }
 

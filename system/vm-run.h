@@ -97,15 +97,6 @@ bool vcpu_do_work(Vcpu *vcpu);
 VmRun *vm_run_new(Vm *vm);
 void vm_run_free(VmRun *run);
 
-/** vm_change_begin(), vm_change_end() - one change of the run state at a
- *  time: waits while another thread is in one. Not recursive.
- *  Context: big lock (dropped while it waits), not a vCPU thread. */
-void vm_change_begin(Vm *vm);
-void vm_change_end(Vm *vm);
-
-/** vm_stop_changing() - vm_stop() within a change that has begun. */
-gint64 vm_stop_changing(Vm *vm, RunState state);
-
 /** vm_notify() - tell the observers; @cause: for vm_event_cause(). */
 void vm_notify(Vm *vm, VmEvent event, ShutdownCause cause);
 

@@ -98,6 +98,23 @@ const char *vm_condemned(const Vm *vm);
 gint64 vm_stop(Vm *vm, RunState state);
 
 /**
+ * vm_change_begin(), vm_change_end() - one change of the run state at a time
+ * vm_start(), vm_stop(), a reset, a wake-up are one each. Who stops the machine
+ * only to let it go on begins one and ends it after that, however often the
+ * big lock is dropped in between: whoever else wants to start, stop or reset
+ * it waits, and finds it as it was.
+ * Context: big lock (dropped while another change is under way), not a vCPU
+ * thread. Not recursive.
+ */
+void vm_change_begin(Vm *vm);
+void vm_change_end(Vm *vm);
+
+/** vm_start_changing(), vm_stop_changing() - vm_start() and vm_stop() within a
+ *  change that has begun. Context: as there. */
+void vm_start_changing(Vm *vm);
+gint64 vm_stop_changing(Vm *vm, RunState state);
+
+/**
  * vm_stop_request() and the others below - ask the main loop to do it
  * A vCPU thread that asks (but for powerdown) runs no further instruction
  * until it was done. A reset waits while a migration finishes or comes in, a

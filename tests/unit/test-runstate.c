@@ -225,6 +225,66 @@ static void test_stop_waits_its_turn(void)
     fake_vm_free(vm);
 }
 
+typedef void Order(Vm *vm);
+
+typedef struct Orderer {
+    Vm *vm;
+    Order *order;
+    bool begun;              /* under the big lock */
+} Orderer;
+
+static void order_stop(Vm *vm)
+{
+    vm_stop(vm, RUN_STATE_PAUSED);
+}
+
+static gpointer order_thread(gpointer opaque)
+{
+    Orderer *o = opaque;
+
+    big_lock();
+    o->begun = true;
+    o->order(o->vm);
+    big_unlock();
+    return NULL;
+}
+
+/* Somebody stops the machine for a moment, drops the lock in between, and
+ * lets it go on: what others ordered meanwhile is done after that. */
+static void check_order_meets_a_pause(Order *order, RunState end,
+                                      const char *events)
+{
+    Orderer o = { .vm = new_vm(1), .order = order };
+    GThread *thread;
+
+    vm_start(o.vm);
+    vm_change_begin(o.vm);
+    vm_stop_changing(o.vm, RUN_STATE_SAVE_VM);
+    thread = g_thread_new("order", order_thread, &o);
+    while (!o.begun) {
+        big_unlock();
+        g_usleep(100);
+        big_lock();
+    }
+    g_assert_cmpint(runstate_get(o.vm), ==, RUN_STATE_SAVE_VM);
+    assert_told("RS");
+    vm_start_changing(o.vm);
+    g_assert_true(runstate_is_running(o.vm));
+    vm_change_end(o.vm);
+    big_unlock();
+    g_thread_join(thread);
+    big_lock();
+    g_assert_cmpint(runstate_get(o.vm), ==, end);
+    assert_told(events);
+    fake_vm_free(o.vm);
+}
+
+static void test_orders_wait_for_a_pause(void)
+{
+    check_order_meets_a_pause(order_stop, RUN_STATE_PAUSED, "RS");
+    check_order_meets_a_pause(vm_start, RUN_STATE_RUNNING, "R");
+}
+
 static gpointer start_stop_thread(gpointer opaque)
 {
     Vm *vm = opaque;
@@ -681,6 +741,7 @@ int main(int argc, char **argv)
     T("condemn/never-runs-again", test_condemned_never_runs_again);
     T("condemn/while-stuck", test_condemned_while_stuck);
     T("stop/waits-its-turn", test_stop_waits_its_turn);
+    T("start-stop/orders-wait-for-a-pause", test_orders_wait_for_a_pause);
     T("start-stop/from-two-threads", test_start_stop_from_two_threads);
     T("suspend/survives-stop", test_suspend_survives_stop);
     T("suspend/arrives-suspended", test_arrives_suspended);

@@ -5,6 +5,7 @@ cannot be written, a cancel, a stop, a quit. Whatever happens the guest is not
 left waiting, and the next snapshot works."""
 
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -294,6 +295,25 @@ def stop_and_cont():
             vm.cmd('cont')
         vm.parameter(max_bandwidth=0)
         prove(vm, vm.wait_migrate(), uri)
+
+
+@suite.test('moments/stop-in-the-pause')
+def stop_in_the_pause():
+    """Stopped at random moments of the first milliseconds, of which the pause
+    is one: its end does not undo what was answered with success."""
+    lots = random.Random(suite.options.seed)
+    with machine(suite) as vm:
+        vm.parameter(max_bandwidth=0)
+        vm.wait_serial(b'B')
+        for _ in range(40):
+            vm.cmd('migrate', uri='exec:cat > /dev/null')
+            time.sleep(lots.random() * 0.006)
+            vm.cmd('stop')
+            check(vm.cmd('query-status')['status'], 'paused', 'state at once')
+            vm.wait_migrate()
+            check(vm.cmd('query-status')['status'], 'paused', 'state')
+            vm.cmd('cont')
+        works_again(vm)
 
 
 @suite.test('moments/quit')
