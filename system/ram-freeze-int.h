@@ -77,6 +77,14 @@ typedef struct FreezeBlock {
 
 #define FREEZE_AREA_PAGES 4096
 
+/* The saver goes before other threads, and its scan and its walks over all
+ * memory can wait: it works this long and rests that long. Without rests it
+ * kept the writers it had just released, and the thread that resumes the
+ * guest, off their CPU for up to 35 ms in the scan, for as long as they took
+ * in the walks. */
+#define FREEZE_SLICE_NS (100 * NS_PER_US)
+#define FREEZE_REST_NS (50 * NS_PER_US)
+
 /* A fault that waits for room. */
 typedef struct FreezeWaiter {
     FreezeBlock *b;

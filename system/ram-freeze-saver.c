@@ -20,11 +20,6 @@
 #include "util/error.h"
 
 #define SCAN_PAGES 16
-/* The thread goes before others, and what it scans can wait: without rests it
- * kept the writers it had just released, and the thread that resumes the
- * guest, off their CPU for up to 35 ms. */
-#define SCAN_SLICE_NS (100 * NS_PER_US)
-#define SCAN_REST_NS (50 * NS_PER_US)
 #define FAULT_BATCH 16
 #define HURRY_LOOK_NS NS_PER_MS /* how long "hurry" may go unseen */
 #define WARN_WAIT_NS NS_PER_SEC
@@ -418,8 +413,8 @@ static bool scan_rests(RamFreeze *f)
     int64_t now_ns = clock_now_ns(f->clock);
 
     if (now_ns >= f->slice_end_ns && now_ns >= f->rest_end_ns) {
-        f->slice_end_ns = now_ns + SCAN_SLICE_NS;
-        f->rest_end_ns = f->slice_end_ns + SCAN_REST_NS;
+        f->slice_end_ns = now_ns + FREEZE_SLICE_NS;
+        f->rest_end_ns = f->slice_end_ns + FREEZE_REST_NS;
     }
     return now_ns >= f->slice_end_ns;
 }

@@ -4,6 +4,7 @@
  * is left waiting, nothing stays protected or registered.
  */
 #include <glib.h>
+#include <sched.h>
 #include <string.h>
 
 #include "freeze-rig.h"
@@ -398,6 +399,102 @@ static void test_end_releases_before_it_unregisters(void)
     rig_free(rig);
 }
 
+/* ---- rests --------------------------------------------------------------- */
+
+#define WALK_BYTES (UINT64_C(2) << 20) /* of a step, at least */
+#define WALK_PAGES (65 * WALK_BYTES / RIG_PAGE)
+
+typedef enum Walk {
+    WALK_PROTECT,
+    WALK_UNPROTECT,
+    WALK_UNREGISTER,
+    WALKS,
+} Walk;
+
+typedef struct Progress {
+    Rig *rig;
+    uint64_t stores[WALKS];    /* at the end of the step before */
+    unsigned steps[WALKS];
+    unsigned moved[WALKS];     /* steps before which others have stored */
+} Progress;
+
+/* A step that takes its time. */
+static void note_step(Progress *p, Walk walk)
+{
+    gint64 end_us = g_get_monotonic_time() + 150;
+    uint64_t stores = __atomic_load_n(&p->rig->stores, __ATOMIC_RELAXED);
+
+    p->moved[walk] += p->steps[walk] && stores != p->stores[walk];
+    p->steps[walk]++;
+    while (g_get_monotonic_time() < end_us) {
+    }
+    p->stores[walk] = __atomic_load_n(&p->rig->stores, __ATOMIC_RELAXED);
+}
+
+static void hook_step_protect(uint64_t start, uint64_t bytes, void *opaque)
+{
+    note_step(opaque, WALK_PROTECT);
+}
+
+static void hook_step_unprotect(uint64_t start, uint64_t bytes, void *opaque)
+{
+    if (bytes >= WALK_BYTES) { /* else it is for a fault */
+        note_step(opaque, WALK_UNPROTECT);
+    }
+}
+
+static void hook_step_unregister(uint64_t start, uint64_t bytes, void *opaque)
+{
+    note_step(opaque, WALK_UNREGISTER);
+}
+
+/* All walks over memory; returns: whether others got to work in each. */
+static bool walks_rest(Rig *rig)
+{
+    Progress p = { .rig = rig };
+    RamFreeze *freeze;
+    bool all = true;
+
+    rig_set(on_protect, hook_step_protect);
+    rig_set(on_unprotect, hook_step_unprotect);
+    rig_set(on_unregister, hook_step_unregister);
+    rig_set(opaque, &p);
+    freeze = rig_freeze(rig);
+    rig_set(on_protect, NULL);
+    g_assert_true(ram_freeze_now(freeze, NULL));
+    ram_freeze_free(freeze);
+    for (Walk walk = 0; walk < WALKS; walk++) {
+        g_assert_cmpuint(p.steps[walk], >, 1);
+        all &= p.moved[walk] >= p.steps[walk] / 2;
+    }
+    return all;
+}
+
+/* The saver goes before a writer that has no other CPU, and yet does not keep
+ * it from work until it is through. */
+static void test_walks_leave_time_to_others(void)
+{
+    Rig *rig = rig_new(RIG_MEMFD_SHARED, 1, WALK_PAGES);
+    cpu_set_t all, one;
+    unsigned tries = 0;
+
+    if (!rig) {
+        return;
+    }
+    g_assert_cmpint(sched_getaffinity(0, sizeof(all), &all), ==, 0);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    g_assert_cmpint(sched_setaffinity(0, sizeof(one), &one), ==, 0);
+    rig->reach = 16;
+    rig->config.pool_bytes = 64 * RIG_PAGE;
+    rig_start(rig, 1);
+    while (!walks_rest(rig)) { /* others may have been quicker: a busy host */
+        g_assert_cmpuint(++tries, <, 100);
+    }
+    rig_free(rig);
+    g_assert_cmpint(sched_setaffinity(0, sizeof(all), &all), ==, 0);
+}
+
 static void add_moments(void)
 {
     for (unsigned k = 0; k < RIG_HUGETLB; k++) {
@@ -418,6 +515,7 @@ int main(int argc, char **argv)
       test_now_without_protected_holes);
     T("new/blocks-may-be-left-out", test_blocks_may_be_left_out);
     T("take/wakes-for-a-page", test_taker_wakes_for_a_page);
+    T("walks/leave-time-to-others", test_walks_leave_time_to_others);
     T("end/while-arming", test_end_while_arming);
     T("end/while-armed", test_end_while_armed);
     T("end/while-writers-wait", test_end_while_writers_wait);
