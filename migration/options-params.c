@@ -288,7 +288,8 @@ bool migration_options_set_params(MigrationOptions *o,
 {
     g_autoptr(JsonNode) root = qapi_MigrateSetParameters_to_json(params);
     JsonObject *members = json_node_get_object(root);
-    uint64_t values[MIG_PARAM__MAX];
+    MigrationOptions wanted = *o;
+    uint64_t *values = wanted.params;
 
     for (unsigned i = 0; i < MIG_PARAM__MAX; i++) {
         JsonNode *node = json_object_get_member(members, param_rows[i].name);
@@ -302,7 +303,8 @@ bool migration_options_set_params(MigrationOptions *o,
         }
     }
     if (!params_check_together(values, error) ||
-        !check_path(params->x_working_set, error)) {
+        !check_path(params->x_working_set, error) ||
+        !migration_options_check_verify(&wanted, wanted.caps, error)) {
         return false;
     }
     if (params->x_working_set) {

@@ -156,6 +156,19 @@ static bool cap_check(MigrationCapability cap, uint64_t caps, GError **error)
     return true;
 }
 
+bool migration_options_check_verify(const MigrationOptions *o, uint64_t caps,
+                                    GError **error)
+{
+    if (caps & CAP(BACKGROUND_SNAPSHOT) &&
+        migration_options_param(o, MIG_PARAM_X_VERIFY)) {
+        tm_error_set(error, "parameter 'x-verify' and capability "
+                     "'background-snapshot' exclude each other: there is no "
+                     "hand-over at which the guest stands still");
+        return false;
+    }
+    return true;
+}
+
 static bool caps_check(uint64_t caps, GError **error)
 {
     for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
@@ -177,7 +190,8 @@ bool migration_options_set_caps(MigrationOptions *o,
 
         caps = list->value->state ? caps | bit : caps & ~bit;
     }
-    if (!caps_check(caps, error)) {
+    if (!caps_check(caps, error) ||
+        !migration_options_check_verify(o, caps, error)) {
         return false;
     }
     __atomic_store_n(&o->caps, caps, __ATOMIC_RELAXED);
@@ -190,7 +204,8 @@ bool migration_options_for_snapshot(MigrationOptions *o, bool mapped,
     uint64_t caps = o->caps | CAP(BACKGROUND_SNAPSHOT) |
                     (mapped ? CAP(MAPPED_RAM) : 0);
 
-    if (!caps_check(caps, error)) {
+    if (!caps_check(caps, error) ||
+        !migration_options_check_verify(o, caps, error)) {
         return false;
     }
     __atomic_store_n(&o->caps, caps, __ATOMIC_RELAXED);
@@ -218,7 +233,7 @@ bool migration_options_check(const MigrationOptions *o, GError **error)
                      "'page-checksums'");
         return false;
     }
-    return true;
+    return migration_options_check_verify(o, o->caps, error);
 }
 
 /* ---- -global --------------------------------------------------------- */

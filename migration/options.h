@@ -98,21 +98,26 @@ void migration_options_put_back(MigrationOptions *o,
 
 /** migration_options_set_caps() - change several capabilities at once
  *  @list: later entries win
- *  Context: big lock. Errors: one is not supported, two exclude each other,
- *  or one needs another; all are named. Nothing is changed then. */
+ *  Context: big lock. Errors: one is not supported, two exclude each other (or
+ *  x-verify one), or one needs another; all are named. Nothing is changed then. */
 bool migration_options_set_caps(MigrationOptions *o,
                                 const MigrationCapabilityStatusList *list,
                                 GError **error);
 
+/** migration_options_check_verify() - does x-verify, as it is in @o, go with
+ *  @caps? Errors: both named. */
+bool migration_options_check_verify(const MigrationOptions *o, uint64_t caps,
+                                    GError **error);
+
 /** migration_options_check() - before a migration begins, either way: what
  *  can be set in any order must fit together by then
  *  Context: big lock. Errors: a parameter that needs a capability which is
- *  off. */
+ *  off, or does not go with one that is on. */
 bool migration_options_check(const MigrationOptions *o, GError **error);
 
 /** migration_options_set_params() - change the members that are present
  *  Context: big lock. Errors: out of range, or a value that asks for what is
- *  not there; named. Nothing is changed then. */
+ *  not there, or does not go with a capability; named. Nothing is changed then. */
 bool migration_options_set_params(MigrationOptions *o,
                                   const MigrateSetParameters *params,
                                   GError **error);

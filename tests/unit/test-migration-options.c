@@ -275,6 +275,40 @@ static void test_snapshot_excludes(void)
     }
 }
 
+/* In whichever order, and even if it came about otherwise. */
+static void test_snapshot_excludes_verify(void)
+{
+    static const char *words =
+        "parameter 'x-verify' and capability 'background-snapshot' exclude";
+    MigrateSetParameters verify = { .has_x_verify = true, .x_verify = true };
+    MigrationOptions o;
+
+    for (unsigned i = 0; i < 3; i++) {
+        g_autoptr(GError) error = NULL;
+
+        migration_options_init(&o);
+        if (i == 0) {
+            g_assert_true(set_cap(&o, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT,
+                                  true, &error));
+            g_assert_false(migration_options_set_params(&o, &verify, &error));
+            g_assert_cmpuint(migration_options_param(&o, MIG_PARAM_X_VERIFY),
+                             ==, 0);
+        } else {
+            g_assert_true(migration_options_set_params(&o, &verify, &error));
+            g_assert_false(i == 1 ?
+                set_cap(&o, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT, true,
+                        &error) :
+                migration_options_for_snapshot(&o, false, &error));
+            g_assert_cmpuint(o.caps, ==, 0);
+        }
+        expect_words(&error, words);
+    }
+    g_assert_true(set_cap(&o, MIGRATION_CAPABILITY_PAGE_CHECKSUMS, true, NULL));
+    g_assert_true(migration_options_check(&o, NULL));
+    o.caps |= UINT64_C(1) << MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT;
+    g_assert_false(migration_options_check(&o, NULL));
+}
+
 /* What one command needs, and back: all but what was changed meanwhile. */
 static void test_snapshot_options(void)
 {
@@ -481,6 +515,8 @@ int main(int argc, char **argv)
                     test_snapshot_excludes);
     g_test_add_func("/migration-options/caps/snapshot-options",
                     test_snapshot_options);
+    g_test_add_func("/migration-options/caps/snapshot-excludes-verify",
+                    test_snapshot_excludes_verify);
     g_test_add_func("/migration-options/caps/need-others",
                     test_caps_need_others);
     g_test_add_func("/migration-options/caps/exclude-each-other",
