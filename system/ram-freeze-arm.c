@@ -51,8 +51,9 @@ static bool check_file(const RAMBlock *block, GError **error)
 
     if (mem->shows_file) {
         tm_error_set(error, "RAM block '%s' is a mapping of the file it was "
-                     "restored from, whose pages cannot be write-protected",
-                     block->name);
+                     "restored from, whose pages cannot be write-protected; "
+                     "restored with an x-restore-mode that does not map, such "
+                     "as 'read', it can be", block->name);
         return false;
     }
     if (mem->kind != HOSTMEM_FILE) {

@@ -8,6 +8,7 @@ import sys
 import time
 
 import common
+import snapshots
 from common import Suite
 from mapped import MappedFile, load, pair, save
 from tmlib.qmp import QmpError
@@ -218,16 +219,28 @@ suite.add('memory/map/preallocated', memory, 'preallocated', 'map',
 
 @suite.test('map/is-no-snapshot')
 def no_snapshot():
-    """What shows a file cannot be frozen, and says so; it runs on."""
+    """What shows a file cannot be frozen, and says so, and what to do; it runs
+    on. The way that it names is one."""
+    snapshots.need_userfaultfd()
     with pair(suite) as p:
         path = saved(p)
-        p.dst.parameter(x_restore_mode='map')
         load(p, 'file:' + path)
         p.prove_goes_on()
-        refused(p.dst, 'is a mapping of the file it was restored from',
-                'migrate-set-capabilities', capabilities=[
-                    {'capability': 'background-snapshot', 'state': True}])
+        answer = p.dst.hmp('snapshot_save %s.again' % path)
+        for words in ('is a mapping of the file it was restored from',
+                      "x-restore-mode that does not map, such as 'read'"):
+            if words not in answer:
+                raise AssertionError(answer)
         common.goes_on(p.dst)
+        p.new_destination()
+        p.dst.capability('mapped-ram')
+        p.dst.parameter(x_restore_mode='read')
+        load(p, 'file:' + path)
+        p.prove_goes_on()
+        answer = p.dst.hmp('snapshot_save %s.again' % path)
+        if answer.strip():
+            raise AssertionError(answer)
+        p.dst.wait_migrate()
 
 
 @suite.test('refused/no-file')
