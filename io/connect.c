@@ -18,6 +18,7 @@
 #include "io/socket.h"
 #include "util/cutils.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 struct ConnectJob {
     int refs; /* atomic */
@@ -153,6 +154,7 @@ ConnectJob *connect_start(const ChannelAddress *address,
 {
     ConnectJob *job;
     Channel *channel = NULL;
+    GThread *thread;
     bool is_socket = channel_address_is_socket(address);
 
     if (!is_socket) {
@@ -170,7 +172,13 @@ ConnectJob *connect_start(const ChannelAddress *address,
     if (is_socket) {
         job->address = channel_address_copy(address);
         job->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        g_thread_unref(g_thread_new("connect", job_thread, job));
+        thread = thread_new("connect", job_thread, job, error);
+        if (!thread) {
+            job->refs = 1;
+            job_unref(job);
+            return NULL;
+        }
+        g_thread_unref(thread);
     } else {
         job_schedule(job);
     }

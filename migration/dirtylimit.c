@@ -19,6 +19,7 @@
 #include "system/vm.h"
 #include "trace/migration.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 struct DirtyLimit {
     Vm *vm;
@@ -96,6 +97,14 @@ static gpointer limit_thread(gpointer opaque)
     return NULL;
 }
 
+static void end_log(DirtyLimit *l)
+{
+    if (l->logging) {
+        l->logging = false;
+        dirty_log_stop(l->vm->map, DIRTY_CLIENT_LIMIT);
+    }
+}
+
 /* Big lock. */
 static bool begin(DirtyLimit *l, uint64_t period_ms, GError **error)
 {
@@ -112,17 +121,14 @@ static bool begin(DirtyLimit *l, uint64_t period_ms, GError **error)
     l->limiter = dirty_limiter_new(l->vm);
     dirty_limiter_begin(l->limiter, clock_now_ns(l->clock),
                         period_ms * NS_PER_MS);
-    l->thread = g_thread_new("dirty-limit", limit_thread, l);
+    l->thread = thread_new("dirty-limit", limit_thread, l, error);
+    if (!l->thread) {
+        g_clear_pointer(&l->limiter, dirty_limiter_free);
+        end_log(l);
+        return false;
+    }
     __atomic_store_n(&l->in_force, true, __ATOMIC_RELAXED);
     return true;
-}
-
-static void end_log(DirtyLimit *l)
-{
-    if (l->logging) {
-        l->logging = false;
-        dirty_log_stop(l->vm->map, DIRTY_CLIENT_LIMIT);
-    }
 }
 
 void dirty_limit_lift(DirtyLimit *l)

@@ -12,8 +12,10 @@
 #include "migration/dirty-writers.h"
 #include "migration/dirtyrate-internal.h"
 #include "system/big-lock.h"
+#include "system/dirty-sync.h"
 #include "trace/migration.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 /* A process that is to end is noticed after this time at the latest. */
 #define WAIT_SLICE_NS (10 * NS_PER_MS)
@@ -188,6 +190,8 @@ static gpointer measure_thread(gpointer opaque)
     g_autoptr(GError) error = NULL;
     DirtyRateResult result = { 0 };
 
+    big_lock(); /* until whoever made this thread has said what is wanted */
+    big_unlock();
     switch (r->mode) {
     case DIRTY_RATE_MEASURE_MODE_DIRTY_BITMAP:
         dirty_rate_log_measure(r, &result, &error);
@@ -233,11 +237,17 @@ bool dirty_rate_start(DirtyRate *r, const DirtyRateRequest *request,
         !dirty_rate_log_begin(r, error)) {
         return false;
     }
+    r->thread = thread_new("dirty-rate", measure_thread, r, error);
+    if (!r->thread) {
+        if (request->mode != DIRTY_RATE_MEASURE_MODE_PAGE_SAMPLING) {
+            dirty_log_stop(r->vm->map, DIRTY_CLIENT_RATE);
+        }
+        return false;
+    }
     take_request(r, request);
     r->status = DIRTY_RATE_STATUS_MEASURING;
     trace_dirty_rate_begin(DirtyRateMeasureMode_str(r->mode), r->wait_ns,
                            r->sample_pages);
-    r->thread = g_thread_new("dirty-rate", measure_thread, r);
     return true;
 }
 

@@ -23,6 +23,7 @@
 #include "system/big-lock.h"
 #include "trace/migration.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 struct MigrationIncoming {
     Migration *m;
@@ -354,7 +355,12 @@ static void begin_load(MigrationIncoming *in, Channel *channel)
     migration_state_change(&in->state, MIGRATION_STATUS_SETUP,
                            MIGRATION_STATUS_ACTIVE);
     in->reading = true;
-    in->thread = g_thread_new("incoming", incoming_thread, in);
+    in->thread = thread_new("incoming", incoming_thread, in, &error);
+    if (!in->thread) {
+        in->reading = false;
+        channel_shutdown(channel);
+        fail_locked(in, error);
+    }
 }
 
 /* ---- waiting --------------------------------------------------------- */

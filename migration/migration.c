@@ -26,6 +26,7 @@
 #include "system/big-lock.h"
 #include "system/dirty-sync.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 Migration *migration_new(Vm *vm, const MigrationObserver *observer,
                          void *opaque)
@@ -214,12 +215,19 @@ static gpointer migration_thread(gpointer opaque)
 
 void migration_connected(Migration *m, Channel *channel, const GError *error)
 {
+    g_autoptr(GError) lack = NULL;
+
     if (!channel) {
         end_locked(m, error);
         return;
     }
     m->channel = channel;
-    m->thread = g_thread_new("migration", migration_thread, m);
+    m->thread = thread_new("migration", migration_thread, m, &lack);
+    if (!m->thread) {
+        channel_close(channel, NULL);
+        g_clear_pointer(&m->channel, channel_unref);
+        end_locked(m, lack);
+    }
 }
 
 static bool check_run_state(const Migration *m, GError **error)

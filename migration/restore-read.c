@@ -11,6 +11,7 @@
 #include "system/guest-access.h"
 #include "util/bitmap.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 #define READ_THREADS_MAX 4
 /* What one thread reads at once: 2 MiB. */
@@ -117,12 +118,14 @@ static void run_threads(Reader *reader)
     unsigned n = MIN(g_get_num_processors(), READ_THREADS_MAX);
     GThread *threads[READ_THREADS_MAX];
 
-    for (unsigned i = 1; i < n; i++) {
-        threads[i] = g_thread_new("restore", read_pieces, reader);
+    for (unsigned i = 1; i < n; i++) { /* or as many as there are */
+        threads[i] = thread_new("restore", read_pieces, reader, NULL);
     }
     read_pieces(reader);
     for (unsigned i = 1; i < n; i++) {
-        g_thread_join(threads[i]);
+        if (threads[i]) {
+            g_thread_join(threads[i]);
+        }
     }
 }
 

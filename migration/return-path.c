@@ -10,6 +10,7 @@
 #include "migration/wire.h"
 #include "trace/migration.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 struct ReturnPath {
     Channel *channel;
@@ -73,14 +74,17 @@ static gpointer return_path_thread(gpointer opaque)
     return NULL;
 }
 
-ReturnPath *return_path_start(Channel *channel)
+ReturnPath *return_path_start(Channel *channel, GError **error)
 {
     ReturnPath *rp = g_new0(ReturnPath, 1);
 
     rp->channel = channel_ref(channel);
     g_mutex_init(&rp->lock);
     g_cond_init(&rp->changed);
-    rp->thread = g_thread_new("return-path", return_path_thread, rp);
+    rp->thread = thread_new("return-path", return_path_thread, rp, error);
+    if (!rp->thread) {
+        g_clear_pointer(&rp, return_path_free);
+    }
     return rp;
 }
 
@@ -89,7 +93,9 @@ void return_path_free(ReturnPath *rp)
     if (!rp) {
         return;
     }
-    g_thread_join(rp->thread);
+    if (rp->thread) {
+        g_thread_join(rp->thread);
+    }
     channel_unref(rp->channel);
     g_clear_error(&rp->error);
     g_cond_clear(&rp->changed);

@@ -16,8 +16,9 @@
 typedef struct ReturnPath ReturnPath;
 
 /** return_path_start() - read messages from now on, in a thread
- *  @channel: a reference is taken. Context: any thread. */
-ReturnPath *return_path_start(Channel *channel);
+ *  @channel: a reference is taken. Context: any thread. Errors: those of
+ *  thread_new(). */
+ReturnPath *return_path_start(Channel *channel, GError **error);
 
 /**
  * return_path_wait_shut() - wait until the destination has said how it ended

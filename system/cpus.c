@@ -20,6 +20,7 @@
 #include "system/vm-run.h"
 #include "system/vm.h"
 #include "trace/run.h"
+#include "util/thread.h"
 
 typedef struct VcpuWork {
     void (*fn)(Vcpu *vcpu, void *opaque);
@@ -161,7 +162,7 @@ static gpointer vcpu_thread(gpointer opaque)
 
 /* With every signal blocked that another thread is to get; the accelerator
  * opens the one it kicks with in its vcpu_new. */
-static GThread *vcpu_thread_new(VcpuStart *start)
+static GThread *vcpu_thread_new(VcpuStart *start, GError **error)
 {
     g_autofree char *name = g_strdup_printf("CPU %u", start->vcpu->index);
     static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
@@ -174,7 +175,7 @@ static GThread *vcpu_thread_new(VcpuStart *start)
         sigdelset(&all, faults[i]);
     }
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    thread = g_thread_new(name, vcpu_thread, start);
+    thread = thread_new(name, vcpu_thread, start, error);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return thread;
 }
@@ -190,7 +191,8 @@ static bool vcpu_create(Vm *vm, unsigned index, GError **error)
     g_cond_init(&vcpu->wake);
     g_queue_init(&vcpu->work);
     g_ptr_array_add(vm->vcpus, vcpu);
-    vcpu->thread = vcpu_thread_new(&start);
+    vcpu->thread = vcpu_thread_new(&start, &start.error);
+    start.over = !vcpu->thread;
     while (!start.over || (vcpu->created && !vcpu->stopped)) {
         big_lock_wait(&vm->run->cpu_cond);
     }
@@ -227,9 +229,11 @@ void cpus_destroy(Vm *vm)
     while (vm->vcpus->len) {
         Vcpu *vcpu = g_ptr_array_steal_index(vm->vcpus, vm->vcpus->len - 1);
 
-        big_unlock();
-        g_thread_join(vcpu->thread);
-        big_lock();
+        if (vcpu->thread) {
+            big_unlock();
+            g_thread_join(vcpu->thread);
+            big_lock();
+        }
         g_cond_clear(&vcpu->wake);
         g_free(vcpu);
     }

@@ -98,8 +98,8 @@ RamFreeze *ram_freeze_new(const RamFreezeConfig *config, GError **error)
         !init_queue(&f->queue, error) || !freeze_register(f, wanted, error)) {
         return NULL;
     }
-    f->thread = prompt_thread_new("ram-freeze", freeze_saver, f);
-    return g_steal_pointer(&f);
+    f->thread = prompt_thread_new("ram-freeze", freeze_saver, f, error);
+    return f->thread ? g_steal_pointer(&f) : NULL;
 }
 
 /* ---- phases -------------------------------------------------------------- */

@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include "util/thread.h"
+
 #define TIMER_SLACK_NS 1000UL
 
 typedef struct Start {
@@ -27,7 +29,8 @@ static gpointer begin(gpointer opaque)
     return start.fn(start.opaque);
 }
 
-GThread *prompt_thread_new(const char *name, GThreadFunc fn, void *opaque)
+GThread *prompt_thread_new(const char *name, GThreadFunc fn, void *opaque,
+                           GError **error)
 {
     Start *start = g_new(Start, 1);
     sigset_t all, old;
@@ -37,7 +40,10 @@ GThread *prompt_thread_new(const char *name, GThreadFunc fn, void *opaque)
     /* Inherited, so that there is no moment in which one could arrive. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    thread = g_thread_new(name, begin, start);
+    thread = thread_new(name, begin, start, error);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!thread) {
+        g_free(start);
+    }
     return thread;
 }

@@ -124,8 +124,15 @@ static gpointer reaper_thread(gpointer opaque)
 
 /* ---- the door ------------------------------------------------------------ */
 
-void kvm_reaper_start(KvmReaper *r, const KvmReaperOps *ops, void *opaque,
-                      uint32_t entries)
+static void reaper_done(KvmReaper *r)
+{
+    g_cond_clear(&r->done);
+    g_cond_clear(&r->wake);
+    g_mutex_clear(&r->lock);
+}
+
+bool kvm_reaper_start(KvmReaper *r, const KvmReaperOps *ops, void *opaque,
+                      uint32_t entries, GError **error)
 {
     *r = (KvmReaper) {
         .ops = ops, .opaque = opaque, .entries = entries,
@@ -136,7 +143,11 @@ void kvm_reaper_start(KvmReaper *r, const KvmReaperOps *ops, void *opaque,
     g_cond_init(&r->done);
     /* A ring that is not read in time stops its vCPU, or overflows where the
      * kernel does not look; and a signal would break a reset off. */
-    r->thread = prompt_thread_new("dirty-reaper", reaper_thread, r);
+    r->thread = prompt_thread_new("dirty-reaper", reaper_thread, r, error);
+    if (!r->thread) {
+        reaper_done(r);
+    }
+    return r->thread;
 }
 
 void kvm_reaper_stop(KvmReaper *r)
@@ -150,9 +161,7 @@ void kvm_reaper_stop(KvmReaper *r)
     g_mutex_unlock(&r->lock);
     g_thread_join(r->thread);
     r->thread = NULL;
-    g_cond_clear(&r->done);
-    g_cond_clear(&r->wake);
-    g_mutex_clear(&r->lock);
+    reaper_done(r);
 }
 
 void kvm_reaper_ask(KvmReaper *r, KvmReaperJob job)

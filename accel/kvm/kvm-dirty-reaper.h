@@ -75,9 +75,10 @@ typedef struct KvmReaper {
 unsigned kvm_reaper_period(unsigned period_us, uint64_t passed_us,
                            uint32_t fill, uint32_t entries, unsigned most_us);
 
-/** kvm_reaper_start() - @entries: of a ring. Context: start-up. */
-void kvm_reaper_start(KvmReaper *r, const KvmReaperOps *ops, void *opaque,
-                      uint32_t entries);
+/** kvm_reaper_start() - @entries: of a ring. Context: start-up.
+ *  Errors: those of thread_new(); it is stopped then. */
+bool kvm_reaper_start(KvmReaper *r, const KvmReaperOps *ops, void *opaque,
+                      uint32_t entries, GError **error);
 
 /** kvm_reaper_stop() - end the thread; not started: nothing. Context: nobody
  *  waits for it, nor will. */

@@ -313,7 +313,10 @@ KvmDirtyRing *kvm_dirty_ring_new(KvmSlots *slots, uint32_t entries,
     d->rings = g_ptr_array_new();
     d->words = g_array_new(FALSE, FALSE, sizeof(KvmRingWords));
     slots->ring = d;
-    kvm_reaper_start(&d->reaper, &reaper_ops, d, entries);
+    if (!kvm_reaper_start(&d->reaper, &reaper_ops, d, entries, error)) {
+        kvm_dirty_ring_free(d);
+        return NULL;
+    }
     return d;
 }
 

@@ -13,8 +13,10 @@
  * No signal is ever given to it: all are blocked from its first instruction.
  * Real-time priority (the lowest) where the process may ask for it, else it
  * is a thread like others; its waits end when they are due, within 1 us.
- * Context: any thread.  Returns: to be joined with g_thread_join().
+ * Context: any thread.  Errors: those of thread_new().
+ * Returns: to be joined with g_thread_join(); NULL on error.
  */
-GThread *prompt_thread_new(const char *name, GThreadFunc fn, void *opaque);
+GThread *prompt_thread_new(const char *name, GThreadFunc fn, void *opaque,
+                           GError **error);
 
 #endif

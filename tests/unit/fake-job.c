@@ -39,7 +39,7 @@ bool incoming_is_loading(const MigrationIncoming *in)
 FakeShut fake_shut;
 bool fake_acked;
 
-ReturnPath *return_path_start(Channel *channel)
+ReturnPath *return_path_start(Channel *channel, GError **error)
 {
     return (ReturnPath *)channel;
 }

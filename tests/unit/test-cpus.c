@@ -8,6 +8,7 @@
 
 #include "system/big-lock.h"
 #include "system/vm-run.h"
+#include "tests/unit/fake-threads.h"
 #include "tests/unit/fake-vm.h"
 
 static Vm *running_vm(unsigned n)
@@ -615,6 +616,20 @@ static void test_sync_names_the_vcpu(void)
     fake_vm_free(vm);
 }
 
+static void test_no_thread_left(void)
+{
+    g_autoptr(GError) error = NULL;
+    Vm *vm = fake_vm_new();
+
+    fake_threads_lack = "CPU 1";
+    g_assert_false(cpus_create(vm, 3, &error));
+    fake_threads_lack = NULL;
+    g_assert_cmpstr(error->message, ==, "vCPU 1: cannot make thread 'CPU 1': "
+                    "Resource temporarily unavailable");
+    g_assert_cmpuint(vm->vcpus->len, ==, 0);
+    fake_vm_free(vm);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -641,5 +656,6 @@ int main(int argc, char **argv)
     T("sleep/holds-nobody-up", test_sleep_holds_up_neither_pause_nor_end);
     T("signals/stay-with-main", test_signals_stay_with_the_main_thread);
     T("sync/names-the-vcpu", test_sync_names_the_vcpu);
+    T("create/no-thread-left", test_no_thread_left);
     return g_test_run();
 }

@@ -17,6 +17,7 @@
 #include "system/dirty-bitmap.h"
 #include "system/dirty-sync.h"
 #include "tests/unit/fake-guest.h"
+#include "tests/unit/fake-threads.h"
 #include "tests/unit/fake-vm.h"
 #include "util/error.h"
 
@@ -516,6 +517,21 @@ static void test_steady_vcpu_meets_the_limit(void)
 
 #define T(path, fn) g_test_add_func("/dirtylimit/" path, fn)
 
+static void test_no_thread_left(void)
+{
+    int64_t index = 0;
+    Rig rig;
+
+    set_up(&rig, 2);
+    fake_threads_lack = "dirty-limit";
+    refuse_set(&rig, index, "cannot make thread 'dirty-limit'");
+    fake_threads_lack = NULL;
+    expect_limits(&rig, "");
+    g_assert_true(dirty_limit_set(rig.l, &index, 1, NULL));
+    expect_limits(&rig, "0:1");
+    tear_down(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -528,5 +544,6 @@ int main(int argc, char **argv)
     T("sleep/end-of-program", test_end_of_the_program_does_not_wait);
     T("pace/in-force-only", test_pace_is_told_while_in_force_only);
     T("steady/meets-the-limit", test_steady_vcpu_meets_the_limit);
+    T("set/no-thread-left", test_no_thread_left);
     return g_test_run();
 }

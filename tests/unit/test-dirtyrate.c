@@ -17,6 +17,7 @@
 #include "system/dirty-sync.h"
 #include "system/guest-access.h"
 #include "tests/unit/fake-job.h"
+#include "tests/unit/fake-threads.h"
 #include "util/bitmap.h"
 #include "util/error.h"
 
@@ -987,6 +988,29 @@ static void test_start_refuses_where_there_is_no_log(void)
     tear_down(&rig);
 }
 
+static void test_start_without_a_thread(void)
+{
+    DirtyRateRequest request = { .mode = SAMPLE, .calc_time = 50,
+                                 .unit = TIME_UNIT_MILLISECOND };
+    Rig rig;
+
+    set_up(&rig);
+    for (int i = 0; i < 2; i++) {
+        g_autoptr(DirtyRateInfo) info = NULL;
+
+        request.mode = i ? LOG : SAMPLE;
+        fake_threads_lack = "dirty-rate";
+        expect_refusal(&rig, &request, "cannot make thread 'dirty-rate'");
+        fake_threads_lack = NULL;
+        g_assert_false(dirty_client_is_on(&rig.guest->vm->ram,
+                                          DIRTY_CLIENT_RATE));
+        start(&rig, &request);
+        info = wait_end(rig.rate);
+        g_assert_cmpint(info->status, ==, DIRTY_RATE_STATUS_MEASURED);
+    }
+    tear_down(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -1043,5 +1067,7 @@ int main(int argc, char **argv)
                     test_start_refuses_a_machine_without_memory);
     g_test_add_func("/dirtyrate/start/no-log",
                     test_start_refuses_where_there_is_no_log);
+    g_test_add_func("/dirtyrate/start/no-thread-left",
+                    test_start_without_a_thread);
     return g_test_run();
 }

@@ -20,6 +20,7 @@
 #include "migration/wire.h"
 #include "system/big-lock.h"
 #include "system/vm.h"
+#include "tests/unit/fake-threads.h"
 
 #define BLOCK_BYTES (16 * TM_PAGE_BYTES)
 
@@ -540,6 +541,23 @@ static void test_random_damage(void)
 #define ADD(path, fn, data) \
     g_test_add("/incoming/" path, Fixture, data, set_up, fn, tear_down)
 
+static void test_no_thread_left(Fixture *f, const void *unused)
+{
+    g_autoptr(GByteArray) bytes = make_stream(false);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(g_file_set_contents(f->path, (char *)bytes->data, bytes->len,
+                                      NULL));
+    g_assert_true(start(f, false, &error, "file:%s", f->path));
+    fake_threads_lack = "incoming";
+    while (status_of(f) == MIGRATION_STATUS_SETUP) {
+        g_main_context_iteration(NULL, TRUE);
+    }
+    fake_threads_lack = NULL;
+    g_assert_cmpstr(f->told->str, ==, "setup active failed ");
+    g_assert_cmpint(runstate_get(f->vm), ==, RUN_STATE_INMIGRATE);
+}
+
 int main(int argc, char **argv)
 {
     /* offset in the list of blocks, bits to flip, words */
@@ -564,5 +582,7 @@ int main(int argc, char **argv)
     ADD("ram/other-name-is-named", test_other_memory, renamed);
     ADD("peer/silent-one-holds-nobody", test_silent_peer_holds_nobody, NULL);
     g_test_add_func("/incoming/random-damage", test_random_damage);
+    g_test_add("/incoming/no-thread-left", Fixture, NULL, set_up,
+               test_no_thread_left, tear_down);
     return g_test_run();
 }

@@ -44,7 +44,7 @@ static void test_new_pace_counts_at_once(void)
     bool prompt = false;
     KvmReaper r;
 
-    kvm_reaper_start(&r, &ops, NULL, 4096);
+    g_assert_true(kvm_reaper_start(&r, &ops, NULL, 4096, NULL));
     for (unsigned i = 0; i < 30 && !prompt; i++) {
         gint64 from_us;
 

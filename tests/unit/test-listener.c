@@ -16,6 +16,7 @@
 #include "io/connect.h"
 #include "io/listener.h"
 #include "io/socket.h"
+#include "tests/unit/fake-threads.h"
 #include "util/error.h"
 
 #define LIMIT_US (20 * G_USEC_PER_SEC)
@@ -364,6 +365,19 @@ static void test_connect_full_backlog_can_be_cancelled(void)
     close(cancel);
 }
 
+static void test_connect_without_a_thread(void)
+{
+    g_autoptr(GError) error = NULL;
+    Connected k = {};
+
+    fake_threads_lack = "connect";
+    g_assert_null(start("tcp:127.0.0.1:1", &k, &error));
+    fake_threads_lack = NULL;
+    g_assert_cmpstr(error->message, ==, "cannot make thread 'connect': "
+                    "Resource temporarily unavailable");
+    g_assert_cmpint(k.calls, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     int ret;
@@ -395,6 +409,7 @@ int main(int argc, char **argv)
                     test_connect_cancelled_is_never_delivered);
     g_test_add_func("/connect/cancelled/full-backlog",
                     test_connect_full_backlog_can_be_cancelled);
+    g_test_add_func("/connect/no-thread-left", test_connect_without_a_thread);
     ret = g_test_run();
     g_unlink(path);
     g_rmdir(dir);

@@ -10,6 +10,7 @@
 #include "io/channel-kinds.h"
 #include "migration/blocker.h"
 #include "tests/unit/fake-job.h"
+#include "tests/unit/fake-threads.h"
 #include "util/error.h"
 
 static void test_idle_guest_arrives(void)
@@ -555,6 +556,26 @@ static void test_file_cannot_return(void)
     job_tear_down(&job);
 }
 
+/* The guest runs on, and the next one succeeds. */
+static void test_no_thread_left(void)
+{
+    g_autoptr(Channel) buffer = sink_new();
+    g_autoptr(MigrationInfo) info = NULL;
+    Job job;
+
+    job_set_up(&job);
+    job_start_writer(&job, 0);
+    fake_threads_lack = "migration";
+    job_start(&job, buffer);
+    fake_threads_lack = NULL;
+    job_assert_events(&job, "setup failed");
+    info = migration_query(job.m);
+    g_assert_cmpstr(info->error_desc, ==, "cannot make thread 'migration': "
+                    "Resource temporarily unavailable");
+    job_assert_goes_on(&job);
+    job_tear_down(&job);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -595,5 +616,6 @@ int main(int argc, char **argv)
                     test_start_is_refused_with_reason);
     g_test_add_func("/migration/start/file-cannot-return",
                     test_file_cannot_return);
+    g_test_add_func("/migration/start/no-thread-left", test_no_thread_left);
     return g_test_run();
 }

@@ -9,6 +9,7 @@
 #include <sys/statfs.h>
 
 #include "freeze-rig.h"
+#include "fake-threads.h"
 
 #define PAGES 1024
 
@@ -186,6 +187,22 @@ static void test_probe_refuses_a_file(void)
     hostmem_free(mem);
 }
 
+static void test_no_thread_left(void)
+{
+    Rig *rig = rig_new(RIG_ANONYMOUS, 1, PAGES);
+    GError *error = NULL;
+
+    if (!rig) {
+        return;
+    }
+    fake_threads_lack = "ram-freeze";
+    g_assert_null(ram_freeze_new(&rig->config, &error));
+    fake_threads_lack = NULL;
+    expect_error(error, "cannot make thread 'ram-freeze': Resource");
+    rig_check_released(rig);
+    rig_free(rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -197,5 +214,6 @@ int main(int argc, char **argv)
     T("new/refuses-a-small-pool", test_new_refuses_a_small_pool);
     T("probe/names-what-lacks", test_probe_names_what_lacks);
     T("probe/refuses-a-file", test_probe_refuses_a_file);
+    T("new/no-thread-left", test_no_thread_left);
     return g_test_run();
 }

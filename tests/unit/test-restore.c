@@ -12,6 +12,7 @@
 #include "io/channel-kinds.h"
 #include "migration/mapped-layout.h"
 #include "tests/unit/fake-mapped.h"
+#include "tests/unit/fake-threads.h"
 #include "util/byteorder.h"
 #include "util/userfaultfd.h"
 
@@ -307,6 +308,29 @@ static void test_direct_io_excludes_a_mapping(void)
 /* ---- by reading ---------------------------------------------------------- */
 
 /* More than one piece for each thread, and runs longer than a piece. */
+/* However few threads the host has left, the caller's own is one. */
+static void test_few_threads(void)
+{
+    for (unsigned left = 0; left < 2; left++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Restore) r = NULL;
+        FakeMapped f, g;
+
+        set_up(&f);
+        fake_mapped_init(&g, 2, two_blocks);
+        r = restore_new(f.file, &plain);
+        fake_mapped_take(&f, &g.list, r, &error);
+        fake_threads_lack = "restore";
+        fake_threads_left = left;
+        restore_memory(r, &error);
+        fake_threads_lack = NULL;
+        g_assert_no_error(error);
+        fake_mapped_assert_same(&f.list, &g.list);
+        fake_mapped_done(&g);
+        fake_mapped_done(&f);
+    }
+}
+
 static void test_large_blocks_are_read_whole(void)
 {
     static const uint64_t npages[] = {5000, 1, 2000};
@@ -529,6 +553,7 @@ int main(int argc, char **argv)
     g_test_add_func("/restore/refused/block-twice",
                     test_block_twice_is_refused);
     g_test_add_func("/restore/refused/short-file", test_short_file_is_refused);
+    g_test_add_func("/restore/read/few-threads", test_few_threads);
     g_test_add_func("/restore/refused/read-failure",
                     test_read_failure_names_the_block);
     g_test_add_func("/restore/refused/random-damage",

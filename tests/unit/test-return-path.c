@@ -10,6 +10,7 @@
 
 #include "io/channel-kinds.h"
 #include "migration/return-path.h"
+#include "tests/unit/fake-threads.h"
 #include "util/error.h"
 
 #define BYTES(text) text, sizeof(text) - 1
@@ -30,7 +31,7 @@ static void set_up(Fixture *f, const void *unused)
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
     f->channel = channel_socket_new(fds[0]);
     f->peer = fds[1];
-    f->rp = return_path_start(f->channel);
+    f->rp = return_path_start(f->channel, NULL);
 }
 
 static void tear_down(Fixture *f, const void *unused)
@@ -122,6 +123,18 @@ static void test_shutdown_ends_the_wait(Fixture *f, const void *unused)
 #define ADD(path, fn, data) \
     g_test_add("/return-path/" path, Fixture, data, set_up, fn, tear_down)
 
+static void test_no_thread_left(void)
+{
+    g_autoptr(Channel) channel = channel_socket_new(dup(0));
+    g_autoptr(GError) error = NULL;
+
+    fake_threads_lack = "return-path";
+    g_assert_null(return_path_start(channel, &error));
+    fake_threads_lack = NULL;
+    g_assert_cmpstr(error->message, ==, "cannot make thread 'return-path': "
+                    "Resource temporarily unavailable");
+}
+
 int main(int argc, char **argv)
 {
     static const char *const closed[] = { "", "0", "without a word" };
@@ -142,5 +155,6 @@ int main(int argc, char **argv)
     ADD("end/page-request", test_bad_end, asks);
     ADD("pong/shut-instead", test_shut_instead_of_pong, NULL);
     ADD("shutdown/ends-the-wait", test_shutdown_ends_the_wait, NULL);
+    g_test_add_func("/return-path/no-thread-left", test_no_thread_left);
     return g_test_run();
 }
