@@ -161,9 +161,6 @@ static void query_numbers(Migration *m, MigrationInfo *info, bool completed)
     query_times(m, info, completed, total_ns);
     info->ram = query_ram(m, completed, total_ns);
     info->tidemark = query_tidemark(m);
-    if (m->background) {
-        info->snapshot = background_snapshot_query(m);
-    }
     if (GET(throttle_percent)) {
         info->has_cpu_throttle_percentage = true;
         info->cpu_throttle_percentage = GET(throttle_percent);
@@ -186,6 +183,9 @@ static void query_outgoing(Migration *m, MigrationInfo *info)
     }
     info->has_status = true;
     info->status = status;
+    if (m->background) { /* what the guest felt it has felt, however it ended */
+        info->snapshot = background_snapshot_query(m);
+    }
     switch (status) {
     case MIGRATION_STATUS_ACTIVE:
     case MIGRATION_STATUS_PRE_SWITCHOVER:

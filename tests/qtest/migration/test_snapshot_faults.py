@@ -60,10 +60,12 @@ def works_again(vm):
 
 
 def ends(vm, status, words=''):
-    """In this status, told by the event, for the reason given."""
+    """In this status, told by the event, for the reason given; and the figures
+    stay."""
     info = vm.wait_migrate(status, never=('completed',))
     event = vm.qmp.wait_event('SNAPSHOT_ENDED')['data']
     check(event['status'], status, 'event')
+    check(info.get('snapshot'), event.get('snapshot'), 'figures')
     if words and words not in info['error-desc']:
         raise AssertionError(info['error-desc'])
     if status == 'failed':
@@ -93,6 +95,8 @@ def stalled_cancel(guest):
         s.vm.cmd('migrate_cancel')
         ends(s.vm, 'cancelled')
         print('# cancelled after %.1f ms' % ((time.monotonic() - start) * 1e3))
+        if 'snapshot pool: ' not in s.vm.hmp('info migrate'):
+            raise AssertionError(s.vm.hmp('info migrate'))
         works_again(s.vm)
 
 
