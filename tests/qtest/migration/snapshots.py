@@ -7,6 +7,7 @@ meanwhile is up to the guests: native and emulated stores, the disk's.
 """
 
 import os
+import time
 
 import common
 import guests
@@ -125,3 +126,19 @@ def show(what, info):
               what, s['pause-ns'] // 1000, s['arm-ns'] // 1000,
               s['faulted-pages'], s['scanned-pages'], t['p50-ns'] // 1000,
               t['p99-ns'] // 1000, t['max-ns'] // 1000))
+
+
+def cycles_per_second(vm):
+    """Of guest gap64u's clock, which it notes at the end of each pass."""
+    def next_pass():
+        before = now = vm.qtest.readq(guests.TSC_NOW_GPA)
+        while now == before:
+            now = vm.qtest.readq(guests.TSC_NOW_GPA)
+        return now, time.monotonic()
+
+    def measure():
+        a, start = next_pass()
+        time.sleep(0.1)
+        b, end = next_pass()
+        return (b - a) / (end - start)
+    return sorted(measure() for _ in range(3))[1]

@@ -12,9 +12,10 @@ import tempfile
 import time
 
 import common
+import guests
 import snapshots
 from common import Suite, accel_of, wait_until
-from snapshots import machine, prove, save
+from snapshots import cycles_per_second, machine, prove, save
 from tmlib.qmp import QmpError
 from tmlib.tap import check
 
@@ -49,6 +50,10 @@ class Stalled:
         if self.read is not None:
             os.close(self.read)
         self.vm.__exit__(*what)
+
+
+def is_kvm():
+    return accel_of(suite).startswith('kvm')
 
 
 def works_again(vm):
@@ -197,6 +202,32 @@ def stalled_watchdog():
                    what='a warning')
         s.vm.cmd('migrate_cancel')
         ends(s.vm, 'cancelled')
+
+
+@suite.test('stalled/told-in-full')
+def stalled_told_in_full():
+    """A write is held for a known time: neither what we tell nor what the
+    guest's own clock says is less."""
+    with Stalled('gap64u' if is_kvm() else '') as s:
+        hertz = cycles_per_second(s.vm) if is_kvm() else 1
+        if is_kvm():
+            s.vm.qtest.writeq(guests.GAP_MAX_GPA, 0)
+        s.begin()
+        start = time.monotonic()
+        time.sleep(0.2)
+        held_ns = (time.monotonic() - start) * 1e9
+        now = s.vm.cmd('query-migrate')['snapshot']
+        if now['oldest-wait-ns'] < held_ns:
+            raise AssertionError('%d ns: %r' % (held_ns, now))
+        s.vm.cmd('migrate_cancel')
+        figures = ends(s.vm, 'cancelled')['snapshot']
+        if figures['stalls']['max-ns'] < held_ns or \
+                figures['pool-wait-ns'] < held_ns:
+            raise AssertionError('%d ns: %r' % (held_ns, figures))
+        common.goes_on(s.vm)
+        gap = s.vm.qtest.readq(guests.GAP_MAX_GPA) / hertz * 1e9
+        if is_kvm() and gap < held_ns * 0.95:
+            raise AssertionError('%d ns seen of %d' % (gap, held_ns))
 
 
 # ---- a target that fails -----------------------------------------------------
