@@ -255,11 +255,20 @@ static bool save_pages(Migration *m, GError **error)
     return true;
 }
 
-/* What the target has still buffered fails here at the latest. */
+/*
+ * What the target has still buffered fails here at the latest. A file that is
+ * sealed can be restored, and a cancel comes too late for it; another target
+ * is cancelled until it is closed, for the close of one that was shut down
+ * says nothing.
+ */
 static bool save_rest(Migration *m, GError **error)
 {
+    bool sealed = save_is_sealed(m);
+
     return savevm_put_devices(m->savevm, m->out, error) &&
-           save_put_end(m, error) && channel_close(m->channel, error);
+           !is_cancelled(m, error) && save_put_end(m, error) &&
+           channel_close(m->channel, error) &&
+           (sealed || !is_cancelled(m, error));
 }
 
 /* If the freeze has failed, that is why the channel was shut down. */

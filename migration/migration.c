@@ -85,6 +85,8 @@ bool migration_is_running(const Migration *m)
     return migration_status_is_running(migration_state_get(&m->state));
 }
 
+/* Without an error all is where it was to go: a cancel came too late, and to
+ * say otherwise would undo nothing. */
 static MigrationStatus end_status(const Migration *m, const GError *error)
 {
     if (!error) {
@@ -164,15 +166,6 @@ static void free_work(Migration *m)
     g_clear_pointer(&m->ram, ram_save_free);
 }
 
-/* A cancel that came while the last bytes of a snapshot were on their way. */
-static void heed_late_cancel(Migration *m, GError **error)
-{
-    if (m->background && !*error &&
-        migration_state_get(&m->state) == MIGRATION_STATUS_CANCELLING) {
-        tm_error_set(error, "migration was cancelled");
-    }
-}
-
 static void end_thread(Migration *m, GError *error)
 {
     Channel *channel;
@@ -187,7 +180,6 @@ static void end_thread(Migration *m, GError *error)
     channel_close(m->channel, NULL);
     big_lock();
     channel = g_steal_pointer(&m->channel);
-    heed_late_cancel(m, &error);
     end_locked(m, error);
     big_unlock();
     channel_unref(channel);

@@ -4,11 +4,16 @@
  * writes, a stream into memory, and a second machine that must hold the same
  * bytes.
  */
+#include <fcntl.h>
 #include <glib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "io/channel-kinds.h"
+#include "migration/background-snapshot.h"
 #include "migration/blocker.h"
+#include "system/big-lock.h"
 #include "tests/unit/fake-job.h"
 #include "tests/unit/fake-threads.h"
 #include "util/error.h"
@@ -346,6 +351,66 @@ static void check_cancel(Job *job, MigrationStatus in, const char *events)
     job_assert_goes_on(job);
 }
 
+/* Who is cancelled when the head of the file at @path is on the disk. */
+static struct {
+    const char *path;
+    Migration *m;            /* NULL: nobody, or done */
+} seal_watch;
+
+static bool is_sealed(void)
+{
+    int fd = open(seal_watch.path, O_RDONLY | O_CLOEXEC);
+    uint8_t head[4] = { 0 };
+    bool yes = fd >= 0 && read(fd, head, sizeof(head)) > 0 && head[0];
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return yes;
+}
+
+/* In the place of the C library's. */
+int fsync(int fd)
+{
+    int ret = syscall(SYS_fsync, fd);
+
+    if (seal_watch.m && is_sealed()) {
+        big_lock();
+        migration_cancel(seal_watch.m);
+        g_assert_cmpint(migration_state_get(&seal_watch.m->state), ==,
+                        MIGRATION_STATUS_CANCELLING);
+        seal_watch.m = NULL;
+        big_unlock();
+    }
+    return ret;
+}
+
+/* What can be restored is called completed. */
+static void test_cancel_after_the_seal(void)
+{
+    g_autofree char *path = g_strdup_printf("/tmp/test-seal-%d", getpid());
+    ChannelAddress address = { .kind = CHANNEL_ADDRESS_FILE, .path = path };
+    g_autoptr(GError) error = NULL;
+    Job job;
+
+    job_set_up(&job);
+    job_set_cap(&job, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT);
+    if (!background_snapshot_check(job.m, &error)) {
+        g_test_skip(error->message);
+    } else {
+        fake_guest_start(job.guest);
+        seal_watch.path = path;
+        seal_watch.m = job.m;
+        g_assert_true(migration_start(job.m, &address, &error));
+        job_run_until(&job, has_ended, 0);
+        g_assert_null(seal_watch.m);
+        g_assert_cmpint(job_status(&job), ==, MIGRATION_STATUS_COMPLETED);
+        g_assert_null(job.m->error);
+    }
+    unlink(path);
+    job_tear_down(&job);
+}
+
 static void test_cancel_in_setup(void)
 {
     g_autoptr(Channel) null = channel_null_new();
@@ -616,6 +681,8 @@ int main(int argc, char **argv)
                     test_start_is_refused_with_reason);
     g_test_add_func("/migration/start/file-cannot-return",
                     test_file_cannot_return);
+    g_test_add_func("/migration/cancel/after-the-seal",
+                    test_cancel_after_the_seal);
     g_test_add_func("/migration/start/no-thread-left", test_no_thread_left);
     return g_test_run();
 }
