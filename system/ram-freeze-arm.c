@@ -107,11 +107,73 @@ static bool register_block(RamFreeze *f, FreezeBlock *b, GError **error)
     return !err;
 }
 
-bool freeze_register(RamFreeze *f, uint64_t wanted, GError **error)
+static int populate(void *host, uint64_t bytes)
 {
-    if (!uffd_open(&f->uffd, f->config.kernel, wanted, UFFD_WP_HOLES, error)) {
+    int err;
+
+    do {
+        err = madvise(host, bytes, MADV_POPULATE_READ) < 0 ? -errno : 0;
+    } while (err == -EINTR || err == -EAGAIN);
+    return err;
+}
+
+/* Tried out, for there is no other way to ask. */
+static bool can_populate(void)
+{
+    void *page = mmap(NULL, TM_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool can = page != MAP_FAILED && !populate(page, TM_PAGE_BYTES);
+
+    if (page != MAP_FAILED) {
+        munmap(page, TM_PAGE_BYTES);
+    }
+    return can;
+}
+
+/* A kernel without WP_UNPOPULATED: what it lacks beside that. One that has it
+ * has all repairs, too. */
+static bool check_old_kernel(const GPtrArray *blocks, const UffdKernel *kernel,
+                             GError **error)
+{
+    for (guint i = 0; i < blocks->len; i++) {
+        const RAMBlock *block = g_ptr_array_index(blocks, i);
+
+        if (!is_private_anonymous(block->mem) &&
+            uffd_release(kernel) < UFFD_RELEASE(6, 2)) {
+            tm_error_set(error, "this kernel may lose the write-protection of "
+                         "RAM block '%s' when it moves pages of shared memory "
+                         "or of a memfd (repaired in Linux 6.2); private "
+                         "anonymous memory keeps it", block->name);
+            return false;
+        }
+        if (is_private_anonymous(block->mem) && !can_populate()) {
+            tm_error_set(error, "RAM block '%s' may have pages that were "
+                         "never touched, which this kernel can neither "
+                         "protect (userfaultfd's WP_UNPOPULATED, Linux 6.4 or "
+                         "later) nor populate (Linux 5.14 or later)",
+                         block->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool freeze_open(Uffd *ret_uffd, const UffdKernel *kernel,
+                 const GPtrArray *blocks, uint64_t wanted, GError **error)
+{
+    if (!uffd_open(ret_uffd, kernel, wanted, UFFD_WP_HOLES, error)) {
         return false;
     }
+    if (!(ret_uffd->features & UFFD_WP_HOLES) &&
+        !check_old_kernel(blocks, kernel, error)) {
+        uffd_close(ret_uffd);
+        return false;
+    }
+    return true;
+}
+
+bool freeze_register(RamFreeze *f, GError **error)
+{
     for (unsigned i = 0; i < f->n_blocks; i++) {
         FreezeBlock *b = &f->blocks[i];
 
@@ -207,16 +269,6 @@ static int walk_block(RamFreeze *f, FreezeBlock *b, StepFn *step)
     return 0;
 }
 
-static int populate(void *host, uint64_t bytes)
-{
-    int err;
-
-    do {
-        err = madvise(host, bytes, MADV_POPULATE_READ) < 0 ? -errno : 0;
-    } while (err == -EINTR || err == -EAGAIN);
-    return err;
-}
-
 static int protect_step(RamFreeze *f, FreezeBlock *b, void *host,
                         uint64_t bytes)
 {
@@ -243,15 +295,8 @@ static void fail_protect(RamFreeze *f, const FreezeBlock *b, int err)
 {
     GError *error = NULL;
 
-    if (b->populate && err == -EINVAL) {
-        tm_error_set(&error, "RAM block '%s' has pages that were never "
-                     "touched, which this kernel cannot protect "
-                     "(userfaultfd's WP_UNPOPULATED, Linux 6.4 or later) nor "
-                     "populate (Linux 5.14 or later)", b->block->name);
-    } else {
-        tm_error_set_errno(&error, err, "cannot write-protect RAM block '%s'",
-                           b->block->name);
-    }
+    tm_error_set_errno(&error, err, "cannot write-protect RAM block '%s'",
+                       b->block->name);
     freeze_fail(f, error);
 }
 

@@ -174,9 +174,15 @@ bool freeze_queue_is_empty(const FreezeQueue *queue);
 bool freeze_check_blocks(const GPtrArray *blocks, uint64_t *ret_wanted,
                          GError **error);
 
-/* freeze_register() - open the descriptor and register all blocks. On failure
+/* freeze_open() - a descriptor for these blocks; @wanted: as was returned for
+ * them. Errors: those of uffd_open(); a kernel that cannot keep one of the
+ * blocks protected. @ret_uffd is closed then. */
+bool freeze_open(Uffd *ret_uffd, const UffdKernel *kernel,
+                 const GPtrArray *blocks, uint64_t wanted, GError **error);
+
+/* freeze_register() - register all blocks with the open descriptor. On failure
  * freeze_release_all() undoes it. */
-bool freeze_register(RamFreeze *f, uint64_t wanted, GError **error);
+bool freeze_register(RamFreeze *f, GError **error);
 
 /* The saver's: protect everything (serving faults meanwhile), protect again
  * what was noted, release one unit or more pages, release everything and

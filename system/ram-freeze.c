@@ -24,7 +24,7 @@ bool ram_freeze_probe(const GPtrArray *blocks, const UffdKernel *kernel,
     Uffd uffd;
 
     if (!freeze_check_blocks(blocks, &wanted, error) ||
-        !uffd_open(&uffd, kernel, wanted, UFFD_WP_HOLES, error)) {
+        !freeze_open(&uffd, kernel, blocks, wanted, error)) {
         return false;
     }
     uffd_close(&uffd);
@@ -95,7 +95,10 @@ RamFreeze *ram_freeze_new(const RamFreezeConfig *config, GError **error)
     if (!freeze_check_blocks(config->blocks, &wanted, error) ||
         !init_blocks(f, config->blocks, error) ||
         !freeze_pool_init(&f->pool, f->stats.pool_pages, error) ||
-        !init_queue(&f->queue, error) || !freeze_register(f, wanted, error)) {
+        !init_queue(&f->queue, error) ||
+        !freeze_open(&f->uffd, config->kernel, config->blocks, wanted,
+                     error) ||
+        !freeze_register(f, error)) {
         return NULL;
     }
     f->thread = prompt_thread_new("ram-freeze", freeze_saver, f, error);

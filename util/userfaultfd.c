@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "util/error.h"
@@ -63,6 +65,21 @@ static int kernel_open_syscall(void)
 static int kernel_call(int fd, unsigned long request, void *arg)
 {
     return ioctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
+static unsigned kernel_release(void)
+{
+    unsigned major = 0, minor = 0;
+    struct utsname name;
+
+    uname(&name);
+    sscanf(name.release, "%u.%u", &major, &minor);
+    return UFFD_RELEASE(major, minor);
+}
+
+unsigned uffd_release(const UffdKernel *kernel)
+{
+    return kernel && kernel->release ? kernel->release() : kernel_release();
 }
 
 const UffdKernel *uffd_kernel_real(void)

@@ -41,6 +41,7 @@ struct UffdKernel {
     int (*open_device)(void);   /* a descriptor, not blocking, or -errno */
     int (*open_syscall)(void);
     int (*call)(int fd, unsigned long request, void *arg); /* 0 or -errno */
+    unsigned (*release)(void);  /* UFFD_RELEASE(); NULL: the real one's */
 };
 
 typedef struct UffdKernel UffdKernel;
@@ -57,6 +58,12 @@ typedef struct UffdFault {
     bool is_protected;          /* the page is there, but protected; else it
                                    is missing */
 } UffdFault;
+
+#define UFFD_RELEASE(major, minor) ((major) << 16 | (minor))
+
+/** uffd_release() - of the kernel; NULL: of the real one. What vendors have
+ *  repaired in theirs it does not tell. */
+unsigned uffd_release(const UffdKernel *kernel);
 
 /** uffd_kernel_real() - Linux. */
 const UffdKernel *uffd_kernel_real(void);

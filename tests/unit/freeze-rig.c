@@ -445,9 +445,15 @@ static int rig_open_syscall(void)
     return uffd_kernel_real()->open_syscall();
 }
 
+static unsigned rig_release(void)
+{
+    return rig_faults.release ? rig_faults.release : uffd_release(NULL);
+}
+
 const UffdKernel *rig_kernel(void)
 {
     static const UffdKernel kernel = {
+        .release = rig_release,
         .open_device = rig_open_device,
         .open_syscall = rig_open_syscall,
         .call = rig_call,

@@ -113,6 +113,7 @@ typedef struct RigFaults {
     int fail_protect_at;       /* the n-th call from now; 0: none; -1: all */
     int fail_unprotect_at;
     int fail_register_at;
+    unsigned release;          /* UFFD_RELEASE() that it says; 0: the true */
     /* Called in the saver's thread after it has done so. */
     void (*on_protect)(uint64_t start, uint64_t bytes, void *opaque);
     void (*on_unprotect)(uint64_t start, uint64_t bytes, void *opaque);

@@ -3,13 +3,17 @@
  * A freeze that fails lets everybody go and says why; a host that cannot, or a
  * pool that is too small, is named before anything is done.
  */
+#include <errno.h>
 #include <glib.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include "freeze-rig.h"
 #include "fake-threads.h"
+#include "freeze-rig.h"
 
 #define PAGES 1024
 
@@ -156,6 +160,57 @@ static void test_probe_names_what_lacks(void)
     }
 }
 
+/* Kernels that cannot protect holes of private memory read it first, if they
+ * can; those without repairs for shared memory are not trusted. */
+static bool no_populate;
+
+/* In the place of the C library's. */
+int madvise(void *start, size_t bytes, int advice)
+{
+    if (no_populate && advice == 22) {
+        errno = EINVAL;
+        return -1;
+    }
+    return syscall(SYS_madvise, start, bytes, advice);
+}
+
+static void test_probe_knows_old_kernels(void)
+{
+    static const struct {
+        unsigned release;
+        bool populates;
+        const char *anonymous, *shared; /* why not; NULL: it can */
+    } kernels[] = {
+        { UFFD_RELEASE(5, 13), false, "nor populate (Linux 5.14 or later)",
+          "when it moves pages of shared memory or of a memfd" },
+        { UFFD_RELEASE(6, 1), true, NULL,
+          "private anonymous memory keeps it" },
+        { UFFD_RELEASE(6, 2), true, NULL, NULL },
+        { UFFD_RELEASE(10, 0), true, NULL, NULL },
+    };
+
+    for (unsigned i = 0; i < 2 * G_N_ELEMENTS(kernels); i++) {
+        Rig *rig = rig_new(i % 2 ? RIG_MEMFD_SHARED : RIG_ANONYMOUS, 1, PAGES);
+        const char *words = i % 2 ? kernels[i / 2].shared
+                                  : kernels[i / 2].anonymous;
+
+        if (!rig) {
+            return;
+        }
+        rig_set(hide, UFFD_WP_HOLES);
+        rig_set(release, kernels[i / 2].release);
+        no_populate = !kernels[i / 2].populates;
+        if (words) {
+            check_refused(rig, words);
+        } else {
+            g_assert_true(ram_freeze_probe(rig->config.blocks, rig_kernel(),
+                                           NULL));
+        }
+        no_populate = false;
+        rig_free(rig);
+    }
+}
+
 /* Wherever temporary files lie, if that is a real filesystem. */
 static void test_probe_refuses_a_file(void)
 {
@@ -213,6 +268,7 @@ int main(int argc, char **argv)
     T("new/failure-leaves-nothing", test_new_failure_leaves_nothing);
     T("new/refuses-a-small-pool", test_new_refuses_a_small_pool);
     T("probe/names-what-lacks", test_probe_names_what_lacks);
+    T("probe/knows-old-kernels", test_probe_knows_old_kernels);
     T("probe/refuses-a-file", test_probe_refuses_a_file);
     T("new/no-thread-left", test_no_thread_left);
     return g_test_run();
