@@ -127,12 +127,15 @@ params: [-w] filename
 help: save the guest to a file while it runs on (-w: wait and show progress)
 call: hmp_snapshot_save
 | `info migrate` shows how far it is and what the guest felt; `migrate_cancel`
-| gives it up. To restore, start with `-incoming file:filename`.
+| gives it up, unless the file is whole already. To restore, start with
+| `-incoming file:filename`, and with `-global migration.x-restore-mode=read` if
+| it is to be saved in this way again.
 
 command: migrate_cancel
 help: cancel the current migration
 call: hmp_migrate_cancel
-| Give up; the guest goes on here.
+| Give up; the guest goes on here. `info migrate` says `cancelled` when all is
+| cleared away; a child of `exec:` that ignores SIGTERM gets a second for that.
 
 command: migrate_continue
 args: state:s
