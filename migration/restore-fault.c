@@ -15,6 +15,7 @@
 #include "util/bitmap.h"
 #include "util/error.h"
 #include "util/prompt-thread.h"
+#include "util/thread.h"
 
 const uint64_t restore_steps[RESTORE_STEPS] = { 1, 16, 256, 4096, 65536 };
 
@@ -152,7 +153,7 @@ bool restore_fault_start(Restore *r, GError **error)
     f->window_pages = MAX(r->config.read_ahead_bytes >> TM_PAGE_BITS, 1);
     f->window = g_aligned_alloc(f->window_pages, TM_PAGE_BYTES, TM_PAGE_BYTES);
     g_mutex_init(&f->lock);
-    g_cond_init(&f->quitting);
+    g_cond_init(&f->changed);
     f->from = restore_open_source(r, error);
     if (!f->from || !load_set(f, error) || !watch_all(f, error)) {
         return false;
@@ -160,14 +161,20 @@ bool restore_fault_start(Restore *r, GError **error)
     for (unsigned i = 0; i < r->blocks->len; i++) {
         restore_block(r, i)->is_there = true; /* to whoever looks at it */
     }
-    f->started = true;
-    f->server = prompt_thread_new("restore-fault", fault_serve, f);
-    return true;
+    /* It waits; so that later on nothing can fail. */
+    f->fetcher = thread_new("restore-fetch", fault_fetch, f, error);
+    f->server = !f->fetcher ? NULL :
+        prompt_thread_new("restore-fault", fault_serve, f, error);
+    f->started = f->server != NULL;
+    return f->started;
 }
 
 void restore_fault_fetch(RestoreFault *f)
 {
-    f->fetcher = g_thread_new("restore-fetch", fault_fetch, f);
+    g_mutex_lock(&f->lock);
+    f->go = true;
+    g_cond_broadcast(&f->changed);
+    g_mutex_unlock(&f->lock);
 }
 
 void fault_warn(RestoreFault *f, const char *words)
@@ -244,7 +251,7 @@ void fault_quit(RestoreFault *f)
 {
     g_mutex_lock(&f->lock);
     __atomic_store_n(&f->quit, true, __ATOMIC_SEQ_CST);
-    g_cond_broadcast(&f->quitting);
+    g_cond_broadcast(&f->changed);
     g_mutex_unlock(&f->lock);
     eventfd_write(f->wake_fd, 1);
 }
@@ -355,7 +362,7 @@ void restore_fault_free(RestoreFault *f)
     g_array_unref(f->pieces);
     g_aligned_free(f->window);
     g_clear_error(&f->error);
-    g_cond_clear(&f->quitting);
+    g_cond_clear(&f->changed);
     g_mutex_clear(&f->lock);
     g_free(f);
 }

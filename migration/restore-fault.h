@@ -69,7 +69,8 @@ struct RestoreFault {
     bool quit;                 /* atomic: leave soon */
     bool released;             /* atomic: nothing is watched any more */
     GMutex lock;               /* guards the error, and with: */
-    GCond quitting;            /* @quit was set */
+    GCond changed;             /* @quit or @go was set */
+    bool go;                   /* the fetcher may begin */
     GError *error;             /* the first */
     RestoreFaultStats stats;
 };

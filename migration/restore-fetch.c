@@ -29,7 +29,7 @@ static void rest(RestoreFault *f, int64_t ns)
     int64_t until_us = g_get_monotonic_time() + ns / 1000 + 1;
 
     g_mutex_lock(&f->lock);
-    while (!f->quit && g_cond_wait_until(&f->quitting, &f->lock, until_us)) {
+    while (!f->quit && g_cond_wait_until(&f->changed, &f->lock, until_us)) {
     }
     g_mutex_unlock(&f->lock);
 }
@@ -175,12 +175,29 @@ static bool fetch_set(Fetcher *ft, GError **error)
     return true;
 }
 
+/* Returns: false if it is to quit before it begins. */
+static bool await_go(RestoreFault *f)
+{
+    bool go;
+
+    g_mutex_lock(&f->lock);
+    while (!f->go && !f->quit) {
+        g_cond_wait(&f->changed, &f->lock);
+    }
+    go = !f->quit;
+    g_mutex_unlock(&f->lock);
+    return go;
+}
+
 gpointer fault_fetch(gpointer opaque)
 {
     RestoreFault *f = opaque;
     Fetcher ft = { .f = f };
     GError *error = NULL;
 
+    if (!await_go(f)) {
+        return NULL;
+    }
     rate_limit_init(&ft.limit, fault_now_ns(f));
     ft.buffer = g_aligned_alloc(PIECE_PAGES, TM_PAGE_BYTES, TM_PAGE_BYTES);
     if (fetch_set(&ft, &error) && fetch_all(&ft, &error)) {
