@@ -24,10 +24,10 @@
 #include "util/error.h"
 
 /* Gaps of zeros from this many pages on are not mapped: 2 MiB, or what makes
- * for no more than so many mappings of a block (Linux lets a process have
- * 65530 in all). */
+ * for no more than so many pieces of a block. With the gaps between them that
+ * is twice as many mappings (Linux lets a process have 65530 in all). */
 #define GAP_PAGES 512
-#define MAPPINGS_MAX 8192
+#define PIECES_MAX 4096
 
 bool restore_check_map(const Restore *r, const RestoreBlock *rb,
                        GError **error)
@@ -49,7 +49,7 @@ bool restore_next_piece(const RestoreBlock *rb, uint64_t from,
                         uint64_t *ret_first, uint64_t *ret_end)
 {
     uint64_t npages = rb->block->npages;
-    uint64_t gap = MAX(GAP_PAGES, npages / MAPPINGS_MAX);
+    uint64_t gap = MAX(GAP_PAGES, npages / PIECES_MAX);
     uint64_t n, next, end;
 
     *ret_first = bitmap_find_next_run(rb->bitmap, npages, from, &n);
@@ -96,15 +96,12 @@ static void clear_gaps(const Restore *r, const RestoreBlock *rb,
     }
 }
 
-bool restore_map_block(Restore *r, RestoreBlock *rb, GError **error)
+static bool map_pieces(Restore *r, RestoreBlock *rb, GError **error)
 {
     HostMem *mem = rb->block->mem;
     int fd = channel_file_fd(r->file);
     uint64_t first, end = 0;
 
-    if (!hostmem_make_anonymous(mem, error)) {
-        return false;
-    }
     while (restore_next_piece(rb, end, &first, &end)) {
         uint64_t offset = first << TM_PAGE_BITS;
 
@@ -114,6 +111,22 @@ bool restore_map_block(Restore *r, RestoreBlock *rb, GError **error)
         }
         clear_gaps(r, rb, first, end);
     }
-    rb->is_there = rb->shows_file = true;
     return true;
+}
+
+/* Pieces of the file that were left would come back in place of zeros when the
+ * rest of the block is discarded, and would need the file. */
+bool restore_map_block(Restore *r, RestoreBlock *rb, GError **error)
+{
+    HostMem *mem = rb->block->mem;
+
+    if (!hostmem_make_anonymous(mem, error)) {
+        return false;
+    }
+    rb->is_there = map_pieces(r, rb, error);
+    if (!rb->is_there) {
+        hostmem_make_anonymous(mem, NULL);
+    }
+    rb->shows_file = mem->shows_file;
+    return rb->is_there;
 }

@@ -328,7 +328,9 @@ HostMem *hostmem_new(const HostMemConfig *config, GError **error)
 
 bool hostmem_discard(HostMem *mem)
 {
-    if (mem->prealloc || (mem->kind == HOSTMEM_FILE && !mem->share)) {
+    /* Of a private mapping the file's bytes would come back. */
+    if (mem->prealloc || mem->shows_file ||
+        (mem->kind == HOSTMEM_FILE && !mem->share)) {
         return false;
     }
     if (!mem->share) {
