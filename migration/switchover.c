@@ -190,7 +190,9 @@ void switchover_undo(Migration *m)
     if (runstate_get(m->vm) != RUN_STATE_FINISH_MIGRATE) {
         return; /* somebody has said meanwhile what it is to be */
     }
-    if (is_live(m->vm_old_state)) {
+    if (vm_is_to_stay(m->vm)) {
+        runstate_set(m->vm, RUN_STATE_PAUSED);
+    } else if (is_live(m->vm_old_state)) {
         vm_start(m->vm);
     } else {
         runstate_set(m->vm, m->vm_old_state);

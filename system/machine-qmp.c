@@ -48,6 +48,9 @@ bool qmp_stop(QmpSession *session, GError **error)
     case RUN_STATE_SAVE_VM: /* for a moment only, then it goes on */
         vm_stop(vm, RUN_STATE_PAUSED);
         break;
+    case RUN_STATE_FINISH_MIGRATE:
+        vm_note_stop(vm); /* if that fails it would go on */
+        break;
     default: /* stands already */
         break;
     }

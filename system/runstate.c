@@ -229,6 +229,7 @@ static gint64 stop_live(Vm *vm, RunState state)
 
 gint64 vm_stop_changing(Vm *vm, RunState state)
 {
+    vm->run->to_stay = false;
     if (runstate_is_live(vm)) {
         return stop_live(vm, state);
     }
@@ -272,6 +273,16 @@ bool vm_wakeup(Vm *vm, GError **error)
     ok = wakeup_suspended(vm, error);
     vm_change_end(vm);
     return ok;
+}
+
+void vm_note_stop(Vm *vm)
+{
+    vm->run->to_stay = true;
+}
+
+bool vm_is_to_stay(const Vm *vm)
+{
+    return vm->run->to_stay;
 }
 
 bool vm_was_suspended(const Vm *vm)

@@ -53,6 +53,7 @@ typedef struct VmClockState {
 typedef struct VmRun {
     int state;               /* RunState; atomic, written under the lock */
     bool was_suspended;
+    bool to_stay;            /* see vm_note_stop() */
     gint64 first_start_ns;   /* of vm_start(), monotonic; 0: not yet */
     char *condemned;         /* why it can never run again, or NULL; atomic,
                                 set once */

@@ -136,6 +136,15 @@ void vm_suspend_request(Vm *vm);
  */
 bool vm_stop_is_asked(Vm *vm);
 
+/**
+ * vm_note_stop() - a stop was asked for while the machine stands for a
+ *                  migration, which may let it go on
+ * vm_is_to_stay() - was it, since vm_stop() was called last?
+ * Context: big lock.
+ */
+void vm_note_stop(Vm *vm);
+bool vm_is_to_stay(const Vm *vm);
+
 /** vm_wakeup() - leave S3: reset with RAM kept, then run.
  *  Context: big lock. Errors: the machine is not suspended. */
 bool vm_wakeup(Vm *vm, GError **error);

@@ -11,6 +11,7 @@ import threading
 import common
 from common import Pair, Suite, writer, accel_of, wait_until
 from tmlib.qmp import QmpError
+from tmlib.tap import check
 
 suite = Suite('/migration')
 
@@ -152,6 +153,26 @@ def cancel_pre_switchover():
         pair.src.cmd('migrate_cancel')
         pair.src.wait_migrate('cancelled', never=('completed', 'failed'))
         pair.src.qmp.wait_event('RESUME')
+        pair.src.capability('pause-before-switchover', False)
+        then_works(pair)
+
+
+@suite.test('cancel/pre-switchover-stopped')
+def cancel_pre_switchover_stopped():
+    """A stop that comes while the guest stands for the migration holds when
+    that does not happen."""
+    with Pair(suite, writer(suite, accel_of(suite))) as pair:
+        ready(pair)
+        pair.src.capability('pause-before-switchover')
+        pair.listen(**{'exit-on-error': False})
+        pair.fast()
+        pair.src.cmd('migrate', uri=pair.uri())
+        pair.src.wait_migrate('pre-switchover', never=('failed', 'completed'))
+        pair.src.cmd('stop')
+        pair.src.cmd('migrate_cancel')
+        pair.src.wait_migrate('cancelled', never=('completed', 'failed'))
+        check(pair.src.cmd('query-status')['status'], 'paused', 'state')
+        pair.src.cmd('cont')
         pair.src.capability('pause-before-switchover', False)
         then_works(pair)
 
