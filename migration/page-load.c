@@ -83,6 +83,7 @@ static bool load_zero(PageLoader *loader, Stream *s, RAMBlock *block,
     }
     if (loader->last_sums) {
         page_sums_note(loader->last_sums, page, NULL);
+        page_sums_count(loader->last_sums, page, 0, true);
     }
     guest_load_page(block, page, NULL);
     loader->zero_pages++;
@@ -105,6 +106,7 @@ static bool check_sum(PageLoader *loader, Stream *s, const RAMBlock *block,
                      "match its checksum", page << TM_PAGE_BITS, block->name);
         return false;
     }
+    page_sums_count(loader->last_sums, page, sum, false);
     return true;
 }
 
@@ -138,9 +140,6 @@ bool page_load_run(PageLoader *loader, Stream *s, const WireRamWord *word,
                      "of 0x%" PRIx64 " bytes", word->offset, block->name,
                      block->length);
         return false;
-    }
-    if (loader->last_sums) {
-        loader->last_sums->records++;
     }
     return word->type == WIRE_RAM_ZERO
                ? load_zero(loader, s, block, page, error)

@@ -23,9 +23,6 @@ static void put_word(PageSender *sender, Stream *s, const RAMBlock *block,
         sender->last_sums =
             sender->sums ? page_sums_find(sender->sums, block->name) : NULL;
     }
-    if (sender->last_sums) {
-        sender->last_sums->records++;
-    }
 }
 
 static void put_record(PageSender *sender, Stream *s, const RAMBlock *block,
@@ -56,6 +53,7 @@ void page_send_copy(PageSender *sender, Stream *s, const RAMBlock *block,
     if (sender->last_sums) {
         uint64_t sum = page_sums_note(sender->last_sums, page, data);
 
+        page_sums_count(sender->last_sums, page, sum, !data);
         if (data) {
             stream_put_be64(s, sum);
         }

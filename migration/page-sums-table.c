@@ -4,7 +4,7 @@
  *
  *   table := kind u32, blocks u32, entry*, digest u128
  *   entry := cstr name, pages u64, bitmap, checksum u64 *, digest u128,
- *            records u64
+ *            records u64, their sum u64
  *
  * Runs once per migration, with the guest stopped. The table can be large (2
  * MiB per GiB of memory that is not zero), so it is put and got in pieces and
@@ -107,7 +107,8 @@ static PageSumsDigest put_block(const PageSumBlock *block, Stream *s)
     words_put_out(w);
     digest_store(&digest, w->state);
     stream_put_bytes(s, &digest, sizeof(digest));
-    stream_put_be64(s, block->records);
+    stream_put_be64(s, block->trail.records);
+    stream_put_be64(s, block->trail.sum);
     return digest;
 }
 
@@ -209,7 +210,7 @@ static bool get_entry(const PageSumBlock *block, Stream *s,
     g_autoptr(Words) w = words_new(s, block->seed);
     g_autofree uint64_t *filled = bitmap_try_new(block->npages, error);
     PageSumsDigest digest;
-    uint64_t records;
+    PageSumTrail sent;
 
     if (!filled || !get_bitmap(block, w, filled, error) ||
         !get_checksums(block, w, filled, reader, error)) {
@@ -217,12 +218,13 @@ static bool get_entry(const PageSumBlock *block, Stream *s,
     }
     digest_store(&digest, w->state);
     stream_get_bytes(s, ret_digest, sizeof(*ret_digest));
-    records = stream_get_be64(s);
+    sent.records = stream_get_be64(s);
+    sent.sum = stream_get_be64(s);
     if (!stream_check(s, error)) {
         return false;
     }
     reader->block_end(reader->opaque, block,
-                      memcmp(&digest, ret_digest, sizeof(digest)), records);
+                      memcmp(&digest, ret_digest, sizeof(digest)), &sent);
     return true;
 }
 
@@ -321,7 +323,7 @@ bool page_sums_get(const PageSums *came, Stream *s,
 typedef struct Loaded {
     const PageSumBlock *damaged;    /* the first one of each */
     const PageSumBlock *miscounted;
-    uint64_t sent;                  /* records of @miscounted */
+    PageSumTrail sent;              /* of @miscounted */
     PageSumsDiffer first;
     uint64_t n_differ;
 } Loaded;
@@ -336,16 +338,16 @@ static void note_differ(void *opaque, const PageSumsDiffer *differ)
 }
 
 static void note_block(void *opaque, const PageSumBlock *block, bool damaged,
-                       uint64_t records)
+                       const PageSumTrail *sent)
 {
     Loaded *loaded = opaque;
 
     if (damaged && !loaded->damaged) {
         loaded->damaged = block;
     }
-    if (records != block->records && !loaded->miscounted) {
+    if (memcmp(sent, &block->trail, sizeof(*sent)) && !loaded->miscounted) {
         loaded->miscounted = block;
-        loaded->sent = records;
+        loaded->sent = *sent;
     }
 }
 
@@ -387,9 +389,10 @@ bool page_sums_load(const PageSums *came, Stream *s, PageSumsKind kind,
         return fail_differ(&loaded, kind, error);
     }
     if (loaded.miscounted) {
-        tm_error_set(error, "%" PRIu64 " records of RAM block '%s' came, %"
-                     PRIu64 " were sent", loaded.miscounted->records,
-                     loaded.miscounted->name, loaded.sent);
+        tm_error_set(error, "of RAM block '%s' other records came than were "
+                     "sent, %" PRIu64 " instead of %" PRIu64,
+                     loaded.miscounted->name,
+                     loaded.miscounted->trail.records, loaded.sent.records);
         return false;
     }
     return true;

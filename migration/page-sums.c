@@ -15,6 +15,7 @@
 #include "migration/wire.h"
 #include "util/bitmap.h"
 #include "util/buffer-is-zero.h"
+#include "util/byteorder.h"
 #include "util/error.h"
 
 static uint64_t seed_of(const char *name)
@@ -95,6 +96,19 @@ uint64_t page_sum(const PageSumBlock *block, uint64_t page, const void *data)
 {
     return XXH3_64bits_withSeed(data, WIRE_PAGE_BYTES,
                                 block->seed + page * WIRE_PAGE_BYTES);
+}
+
+void page_sums_count(PageSumBlock *block, uint64_t page, uint64_t sum,
+                     bool zero)
+{
+    if (zero) {
+        uint8_t place[8];
+
+        store_be64(place, block->seed + page * WIRE_PAGE_BYTES);
+        sum = XXH3_64bits(place, sizeof(place));
+    }
+    block->trail.records++;
+    block->trail.sum += sum;
 }
 
 /* Most pages are noted once, or as they were before: look, then change. */

@@ -26,6 +26,12 @@
 #define PAGE_SUMS_SECTION "page-checksums"
 #define PAGE_SUMS_VERSION 1
 
+/* The records that travelled, in whatever order. */
+typedef struct PageSumTrail {
+    uint64_t records;
+    uint64_t sum;         /* of what each of them brought, modulo 2^64 */
+} PageSumTrail;
+
 typedef struct PageSumBlock {
     char *name;
     uint64_t seed;        /* of the page at offset 0 */
@@ -33,7 +39,7 @@ typedef struct PageSumBlock {
     uint64_t *sums;       /* one per page; 0 of one that is zero */
     uint64_t *filled;     /* bit per page: not all zero. Atomic */
     uint64_t *seen;       /* bit per page: noted. Atomic */
-    uint64_t records;     /* ZERO and PAGE records of it; their channel's */
+    PageSumTrail trail;   /* of its channel */
 } PageSumBlock;
 
 typedef struct PageSums {
@@ -87,6 +93,12 @@ uint64_t page_sums_note(PageSumBlock *block, uint64_t page, const void *data);
 /* How much memory is hashed between two looks whether to stop. */
 #define PAGE_SUMS_CHUNK_PAGES 16384
 
+/** page_sums_count() - a record of the page has travelled
+ *  @sum: the checksum that came with it; @zero: none did, it is all zero
+ *  Context: the channel's thread. */
+void page_sums_count(PageSumBlock *block, uint64_t page, uint64_t sum,
+                     bool zero);
+
 /** page_sums_note_range() - note the @n pages from @first on, of the block's
  *  memory at @host. Cost: reads them. */
 void page_sums_note_range(PageSumBlock *block, const uint8_t *host,
@@ -123,9 +135,9 @@ typedef struct PageSumsReader {
     void (*differs)(void *opaque, const PageSumsDiffer *differ);
     /** A block's entry has been read. @damaged: it does not match its own
      *  digest, so that what differs() said of it may be the entry's fault.
-     *  @records: that were sent of the block. */
+     *  @sent: the records that were sent of the block. */
     void (*block_end)(void *opaque, const PageSumBlock *block, bool damaged,
-                      uint64_t records);
+                      const PageSumTrail *sent);
     void *opaque;
 } PageSumsReader;
 
@@ -146,8 +158,8 @@ bool page_sums_get(const PageSums *came, Stream *s,
 /** page_sums_load() - as a loader wants it: everything must be as noted
  *  @kind: what the table is of, for words
  *  Errors: as page_sums_get(); a table that is damaged; the first page that
- *  differs, with block and offset, and how many do; a block of which fewer or
- *  more records came than were sent. */
+ *  differs, with block and offset, and how many do; a block of which other
+ *  records came than were sent. */
 bool page_sums_load(const PageSums *came, Stream *s, PageSumsKind kind,
                     GError **error);
 

@@ -209,7 +209,7 @@ static bool more(Verify *v, WireSection type)
                      "a part of 'ram' %s", v->ended
                          ? "behind its end" : "where its end should be");
     }
-    v->ended |= type == WIRE_SECTION_END;
+    v->ended |= type == WIRE_SECTION_END || v->stopped;
     v->at += 5;
     return verify_ram_body(v, false);
 }

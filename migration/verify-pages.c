@@ -55,6 +55,7 @@ static bool checked_page(Verify *v, const VerifyRecord *record)
     }
     v->report->checked++;
     page_sums_note(record->block, record->page, data);
+    page_sums_count(record->block, record->page, want, false);
     return true;
 }
 
@@ -83,6 +84,7 @@ bool verify_page(Verify *v, const VerifyRecord *record)
                               "something else");
         }
         page_sums_note(record->block, record->page, NULL);
+        page_sums_count(record->block, record->page, 0, true);
         return true;
     }
     if (v->sums) {
@@ -143,7 +145,7 @@ static void tell_differ(TableRead *t, const PageSumsDiffer *differ)
 }
 
 static void on_block_end(void *opaque, const PageSumBlock *block, bool damaged,
-                         uint64_t records)
+                         const PageSumTrail *sent)
 {
     TableRead *t = opaque;
     const uint64_t *kinds = t->v->report->n_kind;
@@ -156,11 +158,13 @@ static void on_block_end(void *opaque, const PageSumBlock *block, bool damaged,
         }
     }
     /* Else it is known already why. */
-    if (records != block->records && !t->n_differ && !kinds[VERIFY_RECORD] &&
-        !kinds[VERIFY_FRAMING]) {
+    if (memcmp(sent, &block->trail, sizeof(*sent)) && !t->n_differ &&
+        !kinds[VERIFY_RECORD] && !kinds[VERIFY_FRAMING] &&
+        !kinds[VERIFY_PAGE]) {
         verify_fault(t->v, VERIFY_COUNT, block, VERIFY_NO_PAGE, t->at,
-                     "%" PRIu64 " records of its pages came, %" PRIu64
-                     " were sent", block->records, records);
+                     "other records of its pages came than were sent, %" PRIu64
+                     " instead of %" PRIu64, block->trail.records,
+                     sent->records);
     }
     g_array_set_size(t->differs, 0);
     t->n_differ = 0;

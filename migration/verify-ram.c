@@ -270,7 +270,6 @@ bool verify_take_record(Verify *v, const VerifyRecord *record)
     }
     g_hash_table_add(v->come, record->block);
     v->report->records++;
-    record->block->records++;
     v->last = record->block;
     v->next_page = record->page + 1;
     v->at = record->end;

@@ -106,15 +106,6 @@ static bool reads_somehow(Verify *v, uint64_t raw, VerifyRecord *ret)
     return false;
 }
 
-/* A footer is behind it: it was the end of a body. */
-static bool reads_as_end(Verify *v)
-{
-    const uint8_t *data = verify_look(v, v->at + 8, 5);
-
-    return data && data[0] == WIRE_SECTION_FOOTER &&
-           load_be32(data + 1) == v->ram_id;
-}
-
 /* Cheap, for every byte: the words that a record can begin with. */
 static bool may_be_word(const uint8_t *data)
 {
@@ -262,12 +253,6 @@ bool verify_repair_record(Verify *v, const char *why)
     uint64_t raw = data ? load_be64(data) : 0, at;
     VerifyRecord record;
 
-    if (reads_as_end(v)) {
-        record_fault(v, raw, why, 0);
-        v->at += 8;
-        v->body_over = true;
-        return true;
-    }
     if (v->listed && reads_somehow(v, raw, &record)) {
         verify_fault(v, VERIFY_RECORD, record.block, record.page, v->at, "%s",
                      why);
@@ -289,26 +274,6 @@ static bool take_body(Verify *v, uint64_t at)
     v->at = at;
     v->ended |= v->stopped;
     return verify_ram_body(v, false);
-}
-
-/* As if only its first bytes were damaged. */
-static bool take_otherwise(Verify *v, bool *ret_ok)
-{
-    const uint8_t *data = verify_look(v, v->at, 5);
-    bool is_body = data && v->started && load_be32(data + 1) == v->ram_id;
-
-    *ret_ok = true;
-    if (is_body && chain_is_plausible(v, v->at + 5, CHAIN)) {
-        *ret_ok = take_body(v, v->at + 5);
-        return true;
-    }
-    if (data && !memcmp(data + 1, "\0\x0b\0", 4) &&
-        verify_item_is_plausible(v, v->at + 5)) {
-        v->stopped = true;
-        v->at += 5;
-        return true;
-    }
-    return false;
 }
 
 /* Sections whose first byte is damaged are read as if it were not. */
@@ -333,7 +298,7 @@ bool verify_repair_item(Verify *v, const char *why)
         verify_fault(v, VERIFY_FRAMING, NULL, VERIFY_NO_PAGE, v->at, "%s",
                      why);
     }
-    if (take_otherwise(v, &ok) || take_named(v, &ok)) {
+    if (take_named(v, &ok)) {
         return ok;
     }
     at = search(v, from + 1);

@@ -50,7 +50,8 @@ static bool text_is_at(const Tail *t, size_t pos)
            (t->data[pos + 6] == '"' || g_ascii_isspace(t->data[pos + 6]));
 }
 
-/* By its length if that fits, else by how it looks. */
+/* By its length if that fits, else the last thing that looks like it: its own
+ * text cannot. */
 static size_t find_text(const Tail *t)
 {
     size_t looks = t->n;
@@ -60,7 +61,7 @@ static size_t find_text(const Tail *t)
             if (load_be32(t->data + pos + 1) == t->n - pos - 5) {
                 return pos;
             }
-            looks = MIN(looks, pos);
+            looks = pos;
         }
     }
     return looks;
@@ -196,31 +197,33 @@ static void check_subsections(Tail *t, const VerifyDevice *device,
     }
 }
 
-/* The footer, or where the section ends without a good one. */
-static void end_device(Tail *t, unsigned i, size_t end, uint32_t id)
+/* The footer, or where the section ends without a good one. Returns: is it as
+ * long as described? */
+static bool end_device(Tail *t, unsigned i, size_t end, uint32_t id)
 {
     const VerifyDevice *device = g_ptr_array_index(t->devices, i);
     size_t begin = t->pos, next;
 
     if (!t->v->footers && next_is_at(t, i, end)) {
         t->pos = end;
-        return;
+        return true;
     }
     if (footer_is_at(t, end, id)) {
         t->pos = end + 5;
-        return;
+        return true;
     }
     if (end + 5 <= t->text && next_is_at(t, i, end + 5)) {
         fault(t, VERIFY_FOOTER, end, "that of section '%s' is damaged",
               device->name);
         t->pos = end + 5;
-        return;
+        return true;
     }
     next = find_next(t, i, t->pos + 1);
     fault(t, VERIFY_DEVICE, begin, "section '%s' does not end %" PRIu64 " bytes "
           "behind its header, as described", device->name,
           verify_device_bytes(device));
     t->pos = MAX(next, t->pos);
+    return false;
 }
 
 /* Bring t->pos to the header of device @i. Returns: false if it has none. */
@@ -264,11 +267,10 @@ static void walk_device(Tail *t, unsigned i)
     t->v->report->devices++;
     check_header(t, device);
     end = body + verify_device_bytes(device);
-    if (end <= t->text) {
+    if (end_device(t, i, end, load_be32(t->data + t->pos + 1))) {
         check_subsections(t, device, device->name,
                           body + device->fields_bytes);
     }
-    end_device(t, i, end, load_be32(t->data + t->pos + 1));
 }
 
 /* ---- without a description --------------------------------------------- */

@@ -546,6 +546,7 @@ class Checker:
         r.take(16, 'table block digest')
         if r.number(8, 'table records') != block.records:
             r.fail('not %d records', block.records, at=r.pos - 8)
+        r.take(8, 'table trail')
 
     # -- devices
 

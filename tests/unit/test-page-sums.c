@@ -88,6 +88,30 @@ static void test_note_last_wins(void)
     g_assert_cmpuint(bitmap_count(block->seen, 0, 70), ==, 1);
 }
 
+/* In any order, but of these pages and no others. */
+static void test_count_knows_what_travelled(void)
+{
+    g_autoptr(PageSums) sums = page_sums_new();
+    PageSumBlock *a = add(sums, "b", 9), *b = add(sums, "c", 9);
+    uint64_t sum;
+
+    page_sums_count(a, 3, 100, false);
+    page_sums_count(a, 4, 0, true);
+    sum = a->trail.sum - 100;
+    g_assert_cmpuint(a->trail.records, ==, 2);
+    /* What the format says. */
+    g_assert_cmphex(sum, ==, UINT64_C(0x4b7beb9d1b6829f5));
+    a->trail = (PageSumTrail){ 0, 0 };
+    page_sums_count(a, 4, 0, true);
+    page_sums_count(a, 3, 100, false);
+    g_assert_cmphex(a->trail.sum, ==, sum + 100);
+    a->trail = (PageSumTrail){ 0, 0 };
+    page_sums_count(a, 5, 0, true);
+    g_assert_cmphex(a->trail.sum, !=, sum);
+    page_sums_count(b, 4, 0, true);
+    g_assert_cmphex(b->trail.sum, !=, sum);
+}
+
 /* However zeros travelled, the list says the same of them. */
 static void test_note_zeros_sent_whole_count_as_zero(void)
 {
@@ -151,7 +175,7 @@ static PageSums *sample(uint64_t npages, bool two)
         fill(page, i);
         page_sums_note(block, i, i % 5 == 2 ? NULL : page);
     }
-    block->records = npages + 3;
+    block->trail = (PageSumTrail){ npages + 3, 77 };
     if (two) {
         fill(page, 77);
         page_sums_note(add(sums, "two", 1), 0, page);
@@ -196,7 +220,7 @@ static void test_table_golden(void)
     page_sums_note(block, 0, NULL);
     page_sums_note(block, 1, page);
     page_sums_note(block, 2, page);
-    block->records = 9;
+    block->trail = (PageSumTrail){ 9, 10 };
     table = put_table(sums);
     at = table->data;
     g_assert_cmpmem(at, 4, "\0\0\0\1", 4);
@@ -209,7 +233,8 @@ static void test_table_golden(void)
     g_assert_cmphex(load_be64(at + 43), ==, hash.high64);
     g_assert_cmphex(load_be64(at + 51), ==, hash.low64);
     g_assert_cmpuint(load_be64(at + 59), ==, 9);
-    g_assert_cmpuint(table->len, ==, 67 + 16);
+    g_assert_cmpuint(load_be64(at + 67), ==, 10);
+    g_assert_cmpuint(table->len, ==, 75 + 16);
 
     page_sums_put_kind(s, PAGE_SUMS_HELD);
     stream_flush(s);
@@ -344,10 +369,13 @@ static void test_load_names_the_page(void)
         fill(page, i);
         page_sums_note(one, i, i % 5 == 2 ? NULL : page);
     }
-    one->records++;
-    expect_load(sums, table, "74 records of RAM block 'one' came, 73 were "
-                "sent");
-    one->records--;
+    one->trail.records++;
+    expect_load(sums, table, "of RAM block 'one' other records came than were "
+                "sent, 74 instead of 73");
+    one->trail.records--;
+    one->trail.sum++;
+    expect_load(sums, table, "of RAM block 'one' other records came");
+    one->trail.sum--;
     bitmap_clear_bit(two->seen, 0);
     expect_load(sums, table, "page at 0x0 of RAM block 'two' never came");
     bitmap_set_bit(two->seen, 0);
@@ -382,7 +410,7 @@ static void tell_differ(void *opaque, const PageSumsDiffer *differ)
 }
 
 static void tell_block(void *opaque, const PageSumBlock *block, bool damaged,
-                       uint64_t records)
+                       const PageSumTrail *sent)
 {
     g_assert_false(damaged);
     ((Told *)opaque)->blocks++;
@@ -453,6 +481,8 @@ int main(int argc, char **argv)
     g_test_add_func("/page-sums/sum/is-the-hash-of-bytes-and-place",
                     test_sum_is_the_hash_of_bytes_and_place);
     g_test_add_func("/page-sums/note/last-wins", test_note_last_wins);
+    g_test_add_func("/page-sums/count/knows-what-travelled",
+                    test_count_knows_what_travelled);
     g_test_add_func("/page-sums/note/zeros-sent-whole-count-as-zero",
                     test_note_zeros_sent_whole_count_as_zero);
     g_test_add_func("/page-sums/memory/check-names-the-first-page",

@@ -13,6 +13,7 @@
 
 #include "migration/verify-internal.h"
 #include "migration/verify.h"
+#include "migration/vmstate.h"
 #include "migration/wire.h"
 #include "tests/unit/fake-guest.h"
 #include "tests/unit/fake-job.h"
@@ -272,6 +273,53 @@ static void test_inputs_say_the_same(void)
     }
 }
 
+/* At random places; out of a pipe, not further back than it promises. */
+static void test_input_looks_anywhere(void)
+{
+    enum { N = 5 << 20 };
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+
+    g_byte_array_set_size(bytes, N);
+    for (size_t i = 0; i < N; i += 8) {
+        store_be64(bytes->data + i, i * UINT64_C(0x9e3779b97f4a7c15));
+    }
+    for (int piped = 0; piped < 2; piped++) {
+        int fds[2] = { memfd_create("x", MFD_CLOEXEC), -1 };
+        g_autoptr(VerifyInput) in = NULL;
+        uint64_t top = 0;
+        GThread *thread = NULL;
+        Pour p;
+
+        if (piped) {
+            close(fds[0]);
+            g_assert_cmpint(pipe(fds), ==, 0);
+            p = (Pour){ fds[1], bytes };
+            thread = g_thread_new("pour", pour, &p);
+        } else {
+            g_assert_cmpint(write(fds[0], bytes->data, N), ==, N);
+        }
+        in = verify_input_new_fd(fds[0]);
+        while (top < N) {
+            size_t n = g_test_rand_int_range(0, VERIFY_LOOK_MAX + 1), have;
+            uint64_t back = g_test_rand_int_range(0, VERIFY_LOOK_MAX);
+            uint64_t at = piped ? top - MIN(back, top)
+                                : g_test_rand_int_range(0, N + 1000);
+            const uint8_t *data = verify_input_look(in, at, n, &have);
+
+            g_assert_cmpuint(have, ==, at < N ? MIN(n, N - at) : 0);
+            g_assert_cmpmem(data, have, bytes->data + (have ? at : 0), have);
+            top = MAX(top, at) + g_test_rand_int_range(0, 20000);
+        }
+        if (thread) {
+            size_t have;
+
+            verify_input_look(in, N, 1, &have);
+            g_thread_join(thread);
+        }
+        close(fds[0]);
+    }
+}
+
 static void test_input_that_cannot_be_read(void)
 {
     int fd = open("/", O_RDONLY | O_DIRECTORY);
@@ -287,15 +335,43 @@ static void test_input_that_cannot_be_read(void)
 
 enum { PAGES = 12, RECORD = 8 + 4096 + 8 };
 
+/* A device with a subsection, and with bytes that look like a description. */
+typedef struct Gadget {
+    uint8_t looks[8];
+    uint8_t extra;
+} Gadget;
+
+static const VmStateDesc gadget_extra_desc = {
+    .name = "gadget/extra",
+    .version = 1,
+    .minimum_version = 1,
+    .fields = (const VmStateField[]) {
+        VMSTATE_U8(Gadget, extra),
+        VMSTATE_END
+    },
+};
+
+static const VmStateDesc gadget_desc = {
+    .name = "gadget",
+    .version = 1,
+    .minimum_version = 1,
+    .fields = (const VmStateField[]) {
+        VMSTATE_BUFFER(Gadget, looks),
+        VMSTATE_END
+    },
+    .subsections = (const VmStateDesc *const []) { &gadget_extra_desc, NULL },
+};
+
 /* One block of PAGES pages, none of them zero but the last. */
 typedef struct Sample {
     GByteArray *bytes;
     size_t records;        /* where the second record begins */
 } Sample;
 
-static Sample sample_new(void)
+static Sample make_sample(bool sums)
 {
     static const uint64_t npages[] = { PAGES };
+    Gadget gadget = { "\6\0\0\0\1{\"x", 9 };
     g_autofree uint8_t *data = NULL;
     RAMBlock *ram;
     Sample s = { g_byte_array_new(), 0 };
@@ -304,7 +380,10 @@ static Sample sample_new(void)
     Job job;
 
     job_set_up_blocks(&job, 1, npages);
-    job_set_cap(&job, MIGRATION_CAPABILITY_PAGE_CHECKSUMS);
+    vmstate_register(job.guest->vm->vmstate, &gadget_desc, -1, &gadget);
+    if (sums) {
+        job_set_cap(&job, MIGRATION_CAPABILITY_PAGE_CHECKSUMS);
+    }
     ram = g_ptr_array_index(job.guest->vm->ram.blocks, 0);
     for (unsigned i = 0; i < PAGES; i++) {
         memset(ram->host + i * TM_PAGE_BYTES, i < PAGES - 1 ? i + 1 : 0,
@@ -320,6 +399,11 @@ static Sample sample_new(void)
     g_assert_nonnull(hit);
     s.records = hit - data;
     return s;
+}
+
+static Sample sample_new(void)
+{
+    return make_sample(true);
 }
 
 /* Of pages 1 to PAGES - 1. */
@@ -451,6 +535,8 @@ static void test_fault_of_framing(void)
     sample_expect(&s, VERIFY_FRAMING, false, UINT64_MAX);
     find(&s, "\x08\0\x0b\0\0", 5)[0] ^= 0x40;            /* command */
     sample_expect(&s, VERIFY_FRAMING, false, UINT64_MAX);
+    find(&s, "\x08\0\x0b\0\0", 5)[5] ^= 1;              /* END to PART */
+    sample_expect(&s, VERIFY_SECTION, false, UINT64_MAX);
     find(&s, "\x7e\0\0\0\1", 5)[0] ^= 1;
     sample_expect(&s, VERIFY_FOOTER, false, UINT64_MAX);
     find(&s, "\x7e\0\0\0\1", 5)[4] ^= 4;
@@ -476,6 +562,9 @@ static void test_fault_of_the_list(void)
 
     g_assert_cmphex(load_be64(list), ==, PAGES * 4096 | 4);
     list[5] ^= 0x10;                       /* the sum */
+    sample_expect(&s, VERIFY_BLOCK_LIST, false, UINT64_MAX);
+    list = find(&s, "\3ram", 4) + 12;
+    list[8 + 7 + 4] ^= 0x10;               /* the block's length */
     sample_expect(&s, VERIFY_BLOCK_LIST, false, UINT64_MAX);
     list = find(&s, "\3ram", 4) + 12;
     list[8 + 4] ^= 1;                      /* the block's name */
@@ -505,12 +594,51 @@ static void test_fault_missing_sections(void)
     drop(&s, from, to - from);             /* the table */
     sample_expect(&s, VERIFY_SECTION, false, UINT64_MAX);
     from = find(&s, "\5timer", 6) - 5;
-    to = find(&s, "\x0bglobalstate", 12) - 5;
+    to = find(&s, "\6gadget", 7) - 5;
     drop(&s, from, to - from);             /* the clock */
     sample_expect(&s, VERIFY_SECTION, false, UINT64_MAX);
     from = find(&s, "\x08\0\x0b\0\0", 5) + 5;
     drop(&s, from, 5 + 8 + 5);             /* END of ram */
     sample_expect(&s, VERIFY_SECTION, false, UINT64_MAX);
+    g_byte_array_unref(s.bytes);
+}
+
+/* What can be known of pages that have no checksums. */
+static void test_fault_without_checksums(void)
+{
+    Sample s = make_sample(false);
+
+    expect_sound(s.bytes);
+    drop(&s, s.bytes->data + s.records + RECORD - 8, RECORD - 8);
+    expect_one(s.bytes->data, s.bytes->len, VERIFY_MISSING, "pc.ram", 0x2000);
+    g_byte_array_unref(s.bytes);
+    s = make_sample(false);
+    s.bytes->data[s.records + 7] = 0x2a;
+    expect_one(s.bytes->data, s.bytes->len, VERIFY_RECORD, "pc.ram", 0x1000);
+    g_byte_array_unref(s.bytes);
+}
+
+static void test_fault_of_a_device(void)
+{
+    Sample s = sample_new();
+    uint8_t *at = find(&s, "\6gadget", 7);
+
+    drop(&s, at + 7 + 8, 1);
+    sample_expect(&s, VERIFY_DEVICE, false, UINT64_MAX);
+    at = find(&s, "\6gadget", 7);
+    insert(&s, at + 7 + 8, "x", 1);
+    sample_expect(&s, VERIFY_DEVICE, false, UINT64_MAX);
+    find(&s, "\5\x0cgadget/extra", 14)[0] ^= 1;
+    sample_expect(&s, VERIFY_DEVICE, false, UINT64_MAX);
+    find(&s, "\5\x0cgadget/extra", 14)[5] ^= 1;
+    sample_expect(&s, VERIFY_DEVICE, false, UINT64_MAX);
+    find(&s, "\5\x0cgadget/extra", 14)[17] ^= 1; /* its version */
+    sample_expect(&s, VERIFY_DEVICE, false, UINT64_MAX);
+    find(&s, "\x7e\0\0\0\0", 5)[0] ^= 1;       /* the clock's footer */
+    sample_expect(&s, VERIFY_FOOTER, false, UINT64_MAX);
+    at = find(&s, "\6gadget", 7);
+    insert(&s, at - 5, "what?", 5);
+    sample_expect(&s, VERIFY_DEVICE, false, UINT64_MAX);
     g_byte_array_unref(s.bytes);
 }
 
@@ -596,7 +724,7 @@ static void test_text(void)
 
     g_assert_nonnull(strstr(sound, "machine 'none', "));
     g_assert_nonnull(strstr(sound, "1 RAM blocks, 12 pages, 1 of them zero, "
-                            "12 records; 2 devices\n"));
+                            "12 records; 3 devices\n"));
     g_assert_nonnull(strstr(sound, "checksums: yes, 11 pages checked\n"
                             "digest of what was sent: "));
     g_assert_nonnull(strstr(sound, "not checked: the values in device "));
@@ -714,6 +842,8 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/sound/of-memory-held", test_sound_of_memory_held);
     g_test_add_func("/verify/input/all-say-the-same",
                     test_inputs_say_the_same);
+    g_test_add_func("/verify/input/looks-anywhere",
+                    test_input_looks_anywhere);
     g_test_add_func("/verify/input/cannot-be-read",
                     test_input_that_cannot_be_read);
     g_test_add_func("/verify/fault/page", test_fault_of_a_page);
@@ -725,6 +855,9 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/fault/table", test_fault_of_the_table);
     g_test_add_func("/verify/fault/missing-sections",
                     test_fault_missing_sections);
+    g_test_add_func("/verify/fault/without-checksums",
+                    test_fault_without_checksums);
+    g_test_add_func("/verify/fault/device", test_fault_of_a_device);
     g_test_add_func("/verify/many/every-cut-is-one", test_every_cut_is_one);
     g_test_add_func("/verify/many/all-are-counted",
                     test_all_are_counted_and_some_kept);

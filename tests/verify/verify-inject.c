@@ -139,6 +139,11 @@ static bool is_last(const Record *r)
     return r->last && r->same;
 }
 
+static bool is_zero(const Record *r)
+{
+    return !r->whole && r->same;
+}
+
 static bool is_old(const Record *r)
 {
     return !r->last && r->same;
@@ -266,6 +271,17 @@ static void make_stale(Case *c)
     expect(c, KIND(STALE), r);
 }
 
+/* A mark of zeros at another's place, which may be as good there. */
+static void move_zero(Case *c)
+{
+    Record *r = some_record(is_zero), *other = record_at(roll(records->len));
+
+    store_be64(c->data->data + r->first,
+               (load_be64(good + r->first) & 0xfff) | other->offset);
+    c->kinds = ANY;
+    c->block = r->block;
+}
+
 /* The word of a record: the page may be named by either offset. */
 static void flip_word(Case *c)
 {
@@ -352,8 +368,8 @@ static void flip_table(Case *c)
 
 static void flip_count(Case *c)
 {
-    static const char *const kind = "table-records";
-    const Span *span = some_span(&kind, 1);
+    static const char *const kinds[] = { "table-records", "table-trail" };
+    const Span *span = some_span(kinds, G_N_ELEMENTS(kinds));
 
     flip(c, span->first, span->end);
     c->kinds = KIND(COUNT);
@@ -382,6 +398,8 @@ static void flip_framing(Case *c)
         "section-id", "section-name-length", "section-name",
         "section-instance", "section-version", "footer", "footer-id",
         "command", "command-length", "record-block-length", "record-block",
+        "subsection-type", "subsection-name-length", "subsection-name",
+        "subsection-version",
     };
     const Span *span = some_span(kinds, G_N_ELEMENTS(kinds));
 
@@ -499,6 +517,7 @@ static const Fault faults[] = {
     { "flipped-word", flip_word, 10, false },
     { "spoilt-word", spoil_word, 5, false },
     { "filled-zero-page", fill_zero, 3, true },
+    { "moved-zero-page", move_zero, 3, false },
     { "cut-file", cut_file, 10, true },
     { "lost-bytes", lose_bytes, 10, false },
     { "gained-bytes", gain_bytes, 10, false },
