@@ -69,8 +69,9 @@ static bool check_places(const MappedPlaces *places, const RAMBlock *block,
     return true;
 }
 
-bool mapped_get_header(Stream *s, const RAMBlock *block, uint64_t file_bytes,
-                       MappedPlaces *ret_places, GError **error)
+bool mapped_parse_header(Stream *s, const RAMBlock *block, uint64_t place,
+                         uint64_t file_bytes, MappedPlaces *ret_places,
+                         GError **error)
 {
     uint32_t version = stream_get_be32(s);
     uint64_t page_bytes = stream_get_be64(s);
@@ -91,10 +92,21 @@ bool mapped_get_header(Stream *s, const RAMBlock *block, uint64_t file_bytes,
                      page_bytes, TM_PAGE_BYTES);
         return false;
     }
-    if (!check_places(&places, block, stream_place(s), file_bytes, error)) {
+    if (!check_places(&places, block, place + MAPPED_HEADER_BYTES, file_bytes,
+                      error)) {
         return false;
     }
-    stream_seek(s, places.pages + block->length);
     *ret_places = places;
+    return true;
+}
+
+bool mapped_get_header(Stream *s, const RAMBlock *block, uint64_t file_bytes,
+                       MappedPlaces *ret_places, GError **error)
+{
+    if (!mapped_parse_header(s, block, stream_place(s), file_bytes,
+                             ret_places, error)) {
+        return false;
+    }
+    stream_seek(s, ret_places->pages + block->length);
     return true;
 }

@@ -43,6 +43,13 @@ MappedPlaces mapped_places(uint64_t place, const RAMBlock *block);
  *  Returns: what the header says. */
 MappedPlaces mapped_put_header(Stream *s, const RAMBlock *block);
 
+/** mapped_parse_header() - as mapped_get_header(), for whoever knows himself
+ *  where in the file the stream is: the header's first byte is at @place; it
+ *  does not go on behind the pages. */
+bool mapped_parse_header(Stream *s, const RAMBlock *block, uint64_t place,
+                         uint64_t file_bytes, MappedPlaces *ret_places,
+                         GError **error);
+
 /**
  * mapped_get_header() - read one and hold it against the file
  * What is found in a file must be in order and must not overlap: header,
