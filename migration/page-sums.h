@@ -99,6 +99,11 @@ uint64_t page_sums_note(PageSumBlock *block, uint64_t page, const void *data);
 void page_sums_count(PageSumBlock *block, uint64_t page, uint64_t sum,
                      bool zero);
 
+/** page_sums_count_bitmap() - pages do not travel as records: what counts is
+ *  the bitmap of those that are in the file, as if each set bit were a record
+ *  of a page of zeros. */
+void page_sums_count_bitmap(PageSumBlock *block, const uint64_t *bitmap);
+
 /** page_sums_note_range() - note the @n pages from @first on, of the block's
  *  memory at @host. Cost: reads them. */
 void page_sums_note_range(PageSumBlock *block, const uint8_t *host,

@@ -112,6 +112,24 @@ static void test_count_knows_what_travelled(void)
     g_assert_cmphex(b->trail.sum, !=, sum);
 }
 
+/* A bitmap counts as marks of the pages that it has. */
+static void test_count_of_a_bitmap(void)
+{
+    g_autoptr(PageSums) sums = page_sums_new();
+    PageSumBlock *a = add(sums, "b", 130), *b = add(sums, "c", 130);
+    uint64_t bitmap[3] = { UINT64_C(1) << 63 | 1, 0, 2 };
+    PageSumTrail trail;
+
+    page_sums_rename(b, "b");
+    page_sums_count(a, 0, 0, true);
+    page_sums_count(a, 63, 0, true);
+    page_sums_count(a, 129, 0, true);
+    trail = a->trail;
+    page_sums_count(b, 7, 0, true); /* it begins afresh */
+    page_sums_count_bitmap(b, bitmap);
+    g_assert_cmpmem(&trail, sizeof(trail), &b->trail, sizeof(trail));
+}
+
 /* However zeros travelled, the list says the same of them. */
 static void test_note_zeros_sent_whole_count_as_zero(void)
 {
@@ -483,6 +501,7 @@ int main(int argc, char **argv)
     g_test_add_func("/page-sums/note/last-wins", test_note_last_wins);
     g_test_add_func("/page-sums/count/knows-what-travelled",
                     test_count_knows_what_travelled);
+    g_test_add_func("/page-sums/count/of-a-bitmap", test_count_of_a_bitmap);
     g_test_add_func("/page-sums/note/zeros-sent-whole-count-as-zero",
                     test_note_zeros_sent_whole_count_as_zero);
     g_test_add_func("/page-sums/memory/check-names-the-first-page",
