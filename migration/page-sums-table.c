@@ -358,8 +358,8 @@ static bool fail_differ(const Loaded *loaded, PageSumsKind kind,
     const char *what = !bitmap_test_bit(d->block->seen, d->page)
         ? "never came"
         : kind == PAGE_SUMS_HELD ? "is not what the source has in memory"
-        : !d->filled ? "is not the one sent last, which was all zero"
-                     : "is not the one sent last";
+        : !d->filled ? "is not what was sent last, which was all zero"
+                     : "is not what was sent last";
 
     tm_error_set(error, "page at 0x%" PRIx64 " of RAM block '%s' %s (one of %"
                  PRIu64 " such pages)", d->page * WIRE_PAGE_BYTES,

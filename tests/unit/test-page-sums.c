@@ -370,14 +370,14 @@ static void test_load_names_the_page(void)
 
     fill(page, 1000);
     page_sums_note(one, 65, page);
-    expect_load(sums, table, "page at 0x41000 of RAM block 'one' is not the "
-                "one sent last (one of 1 such pages)");
+    expect_load(sums, table, "page at 0x41000 of RAM block 'one' is not what "
+                "was sent last (one of 1 such pages)");
     page_sums_note(one, 64, NULL);
-    expect_load(sums, table, "page at 0x40000 of RAM block 'one' is not the "
-                "one sent last (one of 2 such pages)");
+    expect_load(sums, table, "page at 0x40000 of RAM block 'one' is not what "
+                "was sent last (one of 2 such pages)");
     page_sums_note(one, 2, page);
-    expect_load(sums, table, "page at 0x2000 of RAM block 'one' is not the "
-                "one sent last, which was all zero (one of 3");
+    expect_load(sums, table, "page at 0x2000 of RAM block 'one' is not what "
+                "was sent last, which was all zero (one of 3");
     /* A page of zeros that never came would not be missed by its bytes. */
     page_sums_note(one, 2, NULL);
     bitmap_clear_bit(one->seen, 2);

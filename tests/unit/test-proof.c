@@ -463,7 +463,7 @@ static void test_damage_misplaced_zero(void)
 
     sample_set_up(&s);
     store_be64(s.data + record_at(PAGES - 1), 0x2022);
-    sample_refused(&s, "page at 0x2000 of RAM block 'pc.ram' is not the one "
+    sample_refused(&s, "page at 0x2000 of RAM block 'pc.ram' is not what was "
                    "sent last (one of 2 ");
     sample_tear_down(&s);
 }
@@ -518,7 +518,7 @@ static void test_damage_stale(void)
     memcpy(copy + table - 8 - RECORD, old, RECORD);
     dst = fake_machine_new(run.guest->vm);
     g_assert_false(load(dst, copy, n, table, &error));
-    expect_words(&error, "page at 0x7000 of RAM block 'pc.ram' is not the one "
+    expect_words(&error, "page at 0x7000 of RAM block 'pc.ram' is not what was "
                  "sent last (one of 1 ");
     g_free(copy);
     fake_machine_free(dst);

@@ -255,7 +255,7 @@ def file_damaged():
         data = good
         for at, page, _ in reversed([r for r in again if r[2] == offset][1:]):
             data = data[:at] + data[page + 4104:]
-        refused(data, offset, 'is not the one sent last')
+        refused(data, offset, 'is not what was sent last')
 
         table = next(s for s in saved.spans if s[0] == 'table checksum')
         data = bytearray(good)
