@@ -266,37 +266,48 @@ static gpointer incoming_thread(gpointer opaque)
     return NULL;
 }
 
-/* Pages may have fixed places in a file, and whoever was not told so finds it
- * in the stream. */
+static bool has_cap(const MigrationIncoming *in, MigrationCapability cap)
+{
+    return migration_options_cap(&in->m->options, cap);
+}
+
+static uint64_t param(const MigrationIncoming *in, MigParam which)
+{
+    return migration_options_param(&in->m->options, which);
+}
+
+/* Is the stream a file that was opened by its name? What it is like is found
+ * in it then, by whoever was not told. */
+static bool follows_file(const MigrationIncoming *in)
+{
+    return in->is_file && channel_file_fd(in->channel) >= 0;
+}
+
+/* Its pages may have fixed places, and checksums. */
 static void prepare_restore(MigrationIncoming *in)
 {
-    const MigrationOptions *options = &in->m->options;
+    const char *working_set = in->m->options.working_set;
     RestoreConfig config = {
         .vm = in->m->vm,
         .clock = in->m->clock,
-        .read_ahead_bytes =
-            migration_options_param(options, MIG_PARAM_X_RESTORE_READ_AHEAD),
+        .read_ahead_bytes = param(in, MIG_PARAM_X_RESTORE_READ_AHEAD),
         .rate = restore_rate,
-        .working_set = *options->working_set ? options->working_set : NULL,
+        .working_set = *working_set ? working_set : NULL,
         .warn = restore_warn,
         .ended = restore_ended,
         .opaque = in,
         .asked_ns = in->asked_ns,
-        .mode = migration_options_param(options, MIG_PARAM_X_RESTORE_MODE),
-        .direct_io = migration_options_param(options, MIG_PARAM_DIRECT_IO),
+        .mode = param(in, MIG_PARAM_X_RESTORE_MODE),
+        .direct_io = param(in, MIG_PARAM_DIRECT_IO),
         .fdsets = in->m->channel_env.fdsets,
     };
 
-    if (in->is_file && channel_file_fd(in->channel) >= 0) {
+    if (follows_file(in)) {
         in->restore = restore_new(in->channel, &config);
         loadvm_adopt(in->load, MIGRATION_CAPABILITY_MAPPED_RAM);
+        loadvm_adopt(in->load, MIGRATION_CAPABILITY_PAGE_CHECKSUMS);
         ram_load_set_restore(in->ram, in->restore, loadvm_caps(in->load));
     }
-}
-
-static bool has_cap(const MigrationIncoming *in, MigrationCapability cap)
-{
-    return migration_options_cap(&in->m->options, cap);
 }
 
 static ProofLoad *make_proof(MigrationIncoming *in, bool ignore_shared,
@@ -305,7 +316,7 @@ static ProofLoad *make_proof(MigrationIncoming *in, bool ignore_shared,
     ProofLoadConfig config = {
         .vm = in->m->vm,
         .ignore_shared = ignore_shared,
-        .verify = migration_options_param(&in->m->options, MIG_PARAM_X_VERIFY),
+        .verify = param(in, MIG_PARAM_X_VERIFY),
         .clock = in->m->clock,
         .verify_ns = &in->verify_ns,
         .channel = in->channel,
@@ -326,7 +337,8 @@ static bool make_loaders(MigrationIncoming *in, GError **error)
     }
     in->ram = ram_load_new(in->m->vm, ignore);
     live[n++] = ram_load_section(in->ram);
-    if (has_cap(in, MIGRATION_CAPABILITY_PAGE_CHECKSUMS)) {
+    if (has_cap(in, MIGRATION_CAPABILITY_PAGE_CHECKSUMS) ||
+        follows_file(in)) {
         in->proof = make_proof(in, ignore, error);
         if (!in->proof) {
             g_clear_pointer(&in->ram, ram_load_free);

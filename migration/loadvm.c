@@ -112,12 +112,20 @@ static void after_wait(void)
 
 /* ---- live sections --------------------------------------------------- */
 
+/* Does the stream have sections of this kind? */
+static bool is_of_stream(const LoadVm *lv, const LiveLoad *live)
+{
+    return !live->section.has_cap ||
+        machine_caps_has(&lv->machine.caps, live->section.cap);
+}
+
 static LiveLoad *find_live(LoadVm *lv, const WireSectionHeader *header)
 {
     for (unsigned i = 0; i < lv->n_live; i++) {
         const LiveSection *section = &lv->live[i].section;
 
-        if (!strcmp(section->name, header->name) &&
+        if (is_of_stream(lv, &lv->live[i]) &&
+            !strcmp(section->name, header->name) &&
             section->instance == header->instance) {
             return &lv->live[i];
         }
@@ -338,7 +346,7 @@ static bool check_complete(LoadVm *lv, GError **error)
     GPtrArray *entries = vmstate_registry_entries(lv->vm->vmstate);
 
     for (unsigned i = 0; i < lv->n_live; i++) {
-        if (!lv->live[i].started) {
+        if (is_of_stream(lv, &lv->live[i]) && !lv->live[i].started) {
             tm_error_set(error, "section '%s' is missing",
                          lv->live[i].section.name);
             return false;

@@ -114,5 +114,7 @@ LiveSection proof_load_section(ProofLoad *pl)
         .version = PAGE_SUMS_VERSION,
         .ops = &proof_load_ops,
         .opaque = pl,
+        .has_cap = true,
+        .cap = MIGRATION_CAPABILITY_PAGE_CHECKSUMS,
     };
 }

@@ -18,7 +18,8 @@ struct RamLoad {
     RAMList *list;
     uint64_t *gpas;    /* of its blocks; NULL: the source does not tell */
     Restore *restore;  /* NULL: pages cannot have fixed places */
-    const MachineCaps *caps;
+    const MachineCaps *caps; /* NULL: what was set holds */
+    PageSums *sums;    /* where pages are noted; NULL: they have no checksums */
     PageLoader loader;
     bool listed;       /* the list of blocks has come */
     GHashTable *sent;  /* set of the RAMBlock * of which pages came */
@@ -61,7 +62,18 @@ static bool is_mapped(const RamLoad *rl)
 
 void ram_load_set_sums(RamLoad *rl, PageSums *sums)
 {
-    rl->loader.sums = sums;
+    rl->sums = sums;
+}
+
+/* The configuration has been read by now. */
+static void begin_sums(RamLoad *rl)
+{
+    if (!rl->sums ||
+        (rl->caps && !machine_caps_has(rl->caps,
+                                       MIGRATION_CAPABILITY_PAGE_CHECKSUMS))) {
+        return;
+    }
+    rl->loader.sums = rl->sums;
 }
 
 uint64_t ram_load_zero_pages(const RamLoad *rl)
@@ -157,6 +169,7 @@ static bool load_list(RamLoad *rl, Stream *s, uint64_t total, GError **error)
                      "machine 0x%" PRIx64, total, rl->list->total_bytes);
         return false;
     }
+    begin_sums(rl);
     while (sum < total) {
         if (!load_list_entry(rl, s, &sum, error)) {
             return false;

@@ -27,7 +27,7 @@ RamLoad *ram_load_new(Vm *vm, bool ignore_shared);
 
 /** ram_load_set_restore() - pages may have fixed places in the stream's file
  *  @restore: what brings them then; not owned
- *  @caps:    asked for mapped-ram when the list comes */
+ *  @caps:    asked for mapped-ram and page-checksums when the list comes */
 void ram_load_set_restore(RamLoad *rl, Restore *restore,
                           const MachineCaps *caps);
 
@@ -45,7 +45,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(RamLoad, ram_load_free)
  */
 LiveSection ram_load_section(RamLoad *rl);
 
-/** ram_load_set_sums() - every page comes with a checksum, which is checked
+/** ram_load_set_sums() - every page has a checksum, which is checked, unless
+ *  the stream turns out to be without (see ram_load_set_restore())
  *  @sums: where they are noted; of all blocks of which pages may come
  *  Context: before the first byte is loaded. */
 void ram_load_set_sums(RamLoad *rl, PageSums *sums);

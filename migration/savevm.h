@@ -66,6 +66,9 @@ typedef struct LiveSection {
     uint32_t version;
     const SectionOps *ops;
     void *opaque;
+    /* Destination: of streams with this capability only. */
+    bool has_cap;
+    MigrationCapability cap;
 } LiveSection;
 
 /**

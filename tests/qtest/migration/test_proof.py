@@ -269,6 +269,41 @@ def file_damaged():
         pair.prove()
 
 
+# ---- a destination that follows the file -----------------------------------
+
+def spoil(path, at):
+    with open(path, 'r+b') as f:
+        f.seek(at)
+        byte = f.read(1)
+        f.seek(at)
+        f.write(bytes([byte[0] ^ 0x40]))
+
+
+@suite.test('file/is-followed')
+def followed():
+    """Whoever was not told of the checksums finds them in the file."""
+    with ProofPair(small(), True, False, mem=8 << 20) as pair:
+        path = save(pair)
+        with open(path, 'rb') as f:
+            data = f.read()
+        at = records(data, check_stream(data))[5][1]
+        spoil(path, at + 99)
+        load(pair, path, 'does not match its checksum')
+        pair.renew()
+        spoil(path, at + 99)
+        load(pair, path)
+        pair.prove()
+
+
+@suite.test('file/without-is-refused')
+def without():
+    """Whoever asks for them does not do without."""
+    with ProofPair(small(), False, True, mem=8 << 20) as pair:
+        path = save(pair)
+        load(pair, path, "capability 'page-checksums' is off at the source "
+             "and on here; this stream needs it off here")
+
+
 @suite.test('file/unknown-capability')
 def unknown_capability():
     """What a reader says that does not know the capability."""
