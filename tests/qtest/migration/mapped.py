@@ -40,6 +40,13 @@ class MappedFile:
             raise AssertionError('%d bytes for %d pages' % (self.used, full))
 
 
+def need_direct(path):
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT, 0o600))
+    except OSError as e:
+        raise common.Skip('no direct I/O here: %s' % e.strerror) from e
+
+
 def pair(suite, guest=None, **kwargs):
     accel = common.accel_of(suite)
     return Pair(suite, guest or writer(suite, accel), **kwargs)

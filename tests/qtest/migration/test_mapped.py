@@ -11,7 +11,7 @@ import sys
 
 import common
 from common import Suite
-from mapped import MappedFile, load, pair, save
+from mapped import MappedFile, load, need_direct, pair, save
 from tmlib.qmp import QmpError
 
 suite = Suite('/mapped')
@@ -128,13 +128,6 @@ def twice():
         MappedFile(path).check(p.dump(p.src))
         load(p, 'file:' + path)
         p.prove()
-
-
-def need_direct(path):
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT, 0o600))
-    except OSError as e:
-        raise common.Skip('no direct I/O here: %s' % e.strerror) from e
 
 
 @suite.test('direct-io/live')
