@@ -286,6 +286,7 @@ static bool follows_file(const MigrationIncoming *in)
 /* Its pages may have fixed places, and checksums. */
 static void prepare_restore(MigrationIncoming *in)
 {
+    RestoreMode mode = param(in, MIG_PARAM_X_RESTORE_MODE);
     const char *working_set = in->m->options.working_set;
     RestoreConfig config = {
         .vm = in->m->vm,
@@ -297,9 +298,12 @@ static void prepare_restore(MigrationIncoming *in)
         .ended = restore_ended,
         .opaque = in,
         .asked_ns = in->asked_ns,
-        .mode = param(in, MIG_PARAM_X_RESTORE_MODE),
+        .mode = mode,
         .direct_io = param(in, MIG_PARAM_DIRECT_IO),
         .fdsets = in->m->channel_env.fdsets,
+        .must_check = has_cap(in, MIGRATION_CAPABILITY_PAGE_CHECKSUMS) &&
+                      !(restore_mode_is_late(mode) &&
+                        param(in, MIG_PARAM_X_VERIFY)),
     };
 
     if (follows_file(in)) {

@@ -227,6 +227,18 @@ void mapped_save_put_page(MappedSave *ms, const RAMBlock *block, uint64_t page,
     }
 }
 
+const uint64_t *mapped_save_bitmap(const MappedSave *ms, const char *block)
+{
+    for (unsigned i = 0; i < ms->blocks->len; i++) {
+        const MappedBlock *one = &g_array_index(ms->blocks, MappedBlock, i);
+
+        if (!strcmp(one->block->name, block)) {
+            return one->bitmap;
+        }
+    }
+    return NULL;
+}
+
 void mapped_save_finish(MappedSave *ms)
 {
     stream_flush(ms->s);

@@ -48,6 +48,10 @@ bool mapped_save_put_header(MappedSave *ms, const RAMBlock *block,
 void mapped_save_put_page(MappedSave *ms, const RAMBlock *block, uint64_t page,
                           const uint8_t *data);
 
+/** mapped_save_bitmap() - the pages of @block that have something in the file
+ *  Context: all pages are put. Returns: owned by @ms; NULL: no such block. */
+const uint64_t *mapped_save_bitmap(const MappedSave *ms, const char *block);
+
 /** mapped_save_finish() - all pages are put: write the bitmaps
  *  Errors: stick in the stream. */
 void mapped_save_finish(MappedSave *ms);

@@ -62,7 +62,7 @@ static const CapRow cap_rows[MIGRATION_CAPABILITY__MAX] = {
         true, 0, CAP(XBZRLE) | CAP(POSTCOPY_RAM) | CAP(MULTIFD) |
                  CAP(X_IGNORE_SHARED) },
     /* Send a checksum with every page, and all of them at the end. */
-    [MIGRATION_CAPABILITY_PAGE_CHECKSUMS] = { true, 0, CAP(MAPPED_RAM) },
+    [MIGRATION_CAPABILITY_PAGE_CHECKSUMS] = { true, 0, 0 },
 };
 
 /* A switch or number that -global sets. */

@@ -10,25 +10,17 @@
 #include "migration/wire.h"
 #include "trace/migration.h"
 
-static void put_word(PageSender *sender, Stream *s, const RAMBlock *block,
-                     uint64_t page, unsigned type)
+/* @same: the block is that of the record before. */
+static void put_record(Stream *s, const RAMBlock *block, uint64_t page,
+                       const uint8_t *data, bool same)
 {
-    bool same = sender->last == block;
+    unsigned type = data ? WIRE_RAM_PAGE : WIRE_RAM_ZERO;
 
     stream_put_be64(s, wire_ram_word(page << TM_PAGE_BITS,
                                      type | (same ? WIRE_RAM_CONTINUE : 0)));
     if (!same) {
         stream_put_cstr(s, block->name);
-        sender->last = block;
-        sender->last_sums =
-            sender->sums ? page_sums_find(sender->sums, block->name) : NULL;
     }
-}
-
-static void put_record(PageSender *sender, Stream *s, const RAMBlock *block,
-                       uint64_t page, const uint8_t *data)
-{
-    put_word(sender, s, block, page, data ? WIRE_RAM_PAGE : WIRE_RAM_ZERO);
     if (data) {
         stream_put_page(s, data, TM_PAGE_BYTES);
     } else {
@@ -36,27 +28,43 @@ static void put_record(PageSender *sender, Stream *s, const RAMBlock *block,
     }
 }
 
+/* Note the page, and put its checksum where it has a record. */
+static void put_sum(PageSender *sender, Stream *s, uint64_t page,
+                    const uint8_t *data)
+{
+    uint64_t sum = page_sums_note(sender->last_sums, page, data);
+
+    if (sender->mapped) {
+        return; /* what is counted there is the bitmap */
+    }
+    page_sums_count(sender->last_sums, page, sum, !data);
+    if (data) {
+        stream_put_be64(s, sum);
+    }
+}
+
 void page_send_copy(PageSender *sender, Stream *s, const RAMBlock *block,
                     uint64_t page, const uint8_t *data)
 {
+    bool same = sender->last == block;
+
     trace_page_encode(block->name, page, data ? "normal" : "zero");
+    if (!same && sender->sums) {
+        sender->last_sums = page_sums_find(sender->sums, block->name);
+    }
+    sender->last = block;
     if (sender->mapped) {
         mapped_save_put_page(sender->mapped, block, page, data);
     } else {
-        put_record(sender, s, block, page, data);
+        put_record(s, block, page, data, same);
+    }
+    if (sender->last_sums) {
+        put_sum(sender, s, page, data);
     }
     if (data) {
         sender->normal_pages++;
     } else {
         sender->zero_pages++;
-    }
-    if (sender->last_sums) {
-        uint64_t sum = page_sums_note(sender->last_sums, page, data);
-
-        page_sums_count(sender->last_sums, page, sum, !data);
-        if (data) {
-            stream_put_be64(s, sum);
-        }
     }
 }
 

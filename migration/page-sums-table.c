@@ -328,11 +328,22 @@ typedef struct Loaded {
     uint64_t n_differ;
 } Loaded;
 
+/* Nothing was noted of an unread block, so every page of it differs. */
+static void take_over(PageSumBlock *block, const PageSumsDiffer *differ)
+{
+    if (differ->filled) {
+        block->sums[differ->page] = differ->want;
+        bitmap_set_bit(block->filled, differ->page);
+    }
+}
+
 static void note_differ(void *opaque, const PageSumsDiffer *differ)
 {
     Loaded *loaded = opaque;
 
-    if (!loaded->n_differ++) {
+    if (differ->block->unread) {
+        take_over((PageSumBlock *)differ->block, differ);
+    } else if (!loaded->n_differ++) {
         loaded->first = *differ;
     }
 }
@@ -367,7 +378,7 @@ static bool fail_differ(const Loaded *loaded, PageSumsKind kind,
     return false;
 }
 
-bool page_sums_load(const PageSums *came, Stream *s, PageSumsKind kind,
+bool page_sums_load(PageSums *came, Stream *s, PageSumsKind kind,
                     GError **error)
 {
     Loaded loaded = { 0 };

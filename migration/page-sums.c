@@ -160,15 +160,19 @@ void page_sums_note_range(PageSumBlock *block, const uint8_t *host,
     }
 }
 
+bool page_sums_is(const PageSumBlock *block, uint64_t page, const void *data)
+{
+    bool filled = !buffer_is_zero(data, WIRE_PAGE_BYTES);
+
+    return filled == bitmap_test_bit(block->filled, page) &&
+        (!filled || block->sums[page] == page_sum(block, page, data));
+}
+
 uint64_t page_sums_check_range(const PageSumBlock *block, const uint8_t *host,
                                uint64_t first, uint64_t n)
 {
     for (uint64_t i = first; i < first + n; i++) {
-        const uint8_t *data = host + i * WIRE_PAGE_BYTES;
-        bool filled = !buffer_is_zero(data, WIRE_PAGE_BYTES);
-
-        if (filled != bitmap_test_bit(block->filled, i) ||
-            (filled && block->sums[i] != page_sum(block, i, data))) {
+        if (!page_sums_is(block, i, host + i * WIRE_PAGE_BYTES)) {
             return i;
         }
     }

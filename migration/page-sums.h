@@ -40,6 +40,8 @@ typedef struct PageSumBlock {
     uint64_t *filled;     /* bit per page: not all zero. Atomic */
     uint64_t *seen;       /* bit per page: noted. Atomic */
     PageSumTrail trail;   /* of its channel */
+    bool unread;          /* nobody has looked at its pages: what a table says
+                             of them is taken over */
 } PageSumBlock;
 
 typedef struct PageSums {
@@ -104,6 +106,11 @@ void page_sums_count(PageSumBlock *block, uint64_t page, uint64_t sum,
  *  of a page of zeros. */
 void page_sums_count_bitmap(PageSumBlock *block, const uint64_t *bitmap);
 
+/** page_sums_is() - is that the page that was noted?
+ *  @data: its 4096 bytes, wherever they are
+ *  Context: any thread, while nobody notes it. Cost: hashes it. */
+bool page_sums_is(const PageSumBlock *block, uint64_t page, const void *data);
+
 /** page_sums_note_range() - note the @n pages from @first on, of the block's
  *  memory at @host. Cost: reads them. */
 void page_sums_note_range(PageSumBlock *block, const uint8_t *host,
@@ -161,11 +168,13 @@ bool page_sums_get(const PageSums *came, Stream *s,
                    bool *ret_damaged, GError **error);
 
 /** page_sums_load() - as a loader wants it: everything must be as noted
+ *  Of a block that is unread the table is noted instead; page_sums_is() says
+ *  then of a page that is read later whether it is the right one.
  *  @kind: what the table is of, for words
  *  Errors: as page_sums_get(); a table that is damaged; the first page that
  *  differs, with block and offset, and how many do; a block of which other
  *  records came than were sent. */
-bool page_sums_load(const PageSums *came, Stream *s, PageSumsKind kind,
+bool page_sums_load(PageSums *came, Stream *s, PageSumsKind kind,
                     GError **error);
 
 #endif

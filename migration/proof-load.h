@@ -21,7 +21,8 @@ typedef struct ProofLoad ProofLoad;
 typedef struct ProofLoadConfig {
     Vm *vm;
     bool ignore_shared;    /* nothing comes of blocks shared with the source */
-    bool verify;           /* hash memory even if the source has not */
+    bool verify;           /* hash memory even if the source has not, and
+                              what nobody has looked at yet */
     Clock *clock;
     uint64_t *verify_ns;   /* atomic; how long that took */
     Channel *channel;      /* once it is shut, give up soon; may be NULL */

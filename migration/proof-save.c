@@ -58,6 +58,18 @@ static bool hash_memory(ProofSave *ps, GError **error)
     return true;
 }
 
+static void count_bitmaps(ProofSave *ps)
+{
+    GPtrArray *blocks = ps->config.sums->blocks;
+
+    for (unsigned i = 0; i < blocks->len; i++) {
+        PageSumBlock *sums = g_ptr_array_index(blocks, i);
+
+        page_sums_count_bitmap(sums, mapped_save_bitmap(ps->config.mapped,
+                                                        sums->name));
+    }
+}
+
 static bool put_table(void *opaque, Stream *s, GError **error)
 {
     ProofSave *ps = opaque;
@@ -70,6 +82,9 @@ static bool put_table(void *opaque, Stream *s, GError **error)
         }
     } else {
         page_sums_put_kind(s, PAGE_SUMS_SENT);
+    }
+    if (ps->config.mapped) {
+        count_bitmaps(ps);
     }
     page_sums_put(ps->config.sums, s);
     return stream_check(s, error);

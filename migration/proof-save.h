@@ -14,6 +14,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
+#include "migration/mapped-save.h"
 #include "migration/migration-stats.h"
 #include "migration/page-sums.h"
 #include "migration/savevm.h"
@@ -23,6 +24,7 @@
 typedef struct ProofSaveConfig {
     PageSums *sums;            /* ram_save_sums() */
     const RAMList *list;       /* whose blocks they are */
+    const MappedSave *mapped;  /* where pages have fixed places, or NULL */
     bool verify;               /* the vCPUs are stopped by then: hash memory */
     Clock *clock;
     MigrationCounters *stats;  /* verify_ns */

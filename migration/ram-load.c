@@ -74,6 +74,9 @@ static void begin_sums(RamLoad *rl)
         return;
     }
     rl->loader.sums = rl->sums;
+    if (rl->restore) {
+        restore_set_sums(rl->restore, rl->sums);
+    }
 }
 
 uint64_t ram_load_zero_pages(const RamLoad *rl)

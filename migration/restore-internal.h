@@ -13,6 +13,7 @@ typedef struct RestoreBlock {
     MappedPlaces places;
     uint64_t *bitmap;     /* a set bit: the page is in the file */
     uint64_t *there;      /* by faults: it has been brought; atomic */
+    PageSumBlock *sums;   /* of its pages, when they are read; or NULL */
     bool is_there;        /* its memory is as the file says */
     bool shows_file;      /* ... by a mapping */
 } RestoreBlock;
@@ -29,6 +30,7 @@ struct Restore {
     char *working_set;    /* owned; the config's */
     Channel *file;
     GArray *blocks;       /* of RestoreBlock, in the file's order */
+    PageSums *sums;       /* NULL: pages have none. Not owned */
     uint64_t file_bytes;  /* its length */
     /* Settled before @is_done, which is atomic. */
     uint64_t memory_ns;   /* how long restore_memory() took */

@@ -76,6 +76,15 @@ static void note_error(Reader *reader, const Piece *piece, GError *error)
     g_mutex_unlock(&reader->lock);
 }
 
+/* Whoever has read it knows it best. */
+static void note_piece(const Piece *piece)
+{
+    if (piece->rb->sums) {
+        page_sums_note_range(piece->rb->sums, piece->rb->block->host,
+                             piece->first, piece->npages);
+    }
+}
+
 static gpointer read_pieces(gpointer opaque)
 {
     Reader *reader = opaque;
@@ -95,9 +104,20 @@ static gpointer read_pieces(gpointer opaque)
                                  piece.rb->places.pages +
                                      (piece.first << TM_PAGE_BITS), &error)) {
             note_error(reader, &piece, error);
+        } else {
+            note_piece(&piece);
         }
     }
     return NULL;
+}
+
+static void note_zeros(const RestoreBlock *rb)
+{
+    uint64_t page = 0, npages = rb->block->npages;
+
+    while ((page = bitmap_find_next_zero(rb->bitmap, npages, page)) < npages) {
+        page_sums_note(rb->sums, page++, NULL);
+    }
 }
 
 /* Make what is not in the file zero: all at once where that can be. */
@@ -105,6 +125,9 @@ static void clear_block(const RestoreBlock *rb)
 {
     uint64_t page = 0, npages = rb->block->npages;
 
+    if (rb->sums) {
+        note_zeros(rb);
+    }
     if (hostmem_discard(rb->block->mem)) {
         return;
     }

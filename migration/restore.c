@@ -44,6 +44,11 @@ void restore_free(Restore *r)
     g_free(r);
 }
 
+void restore_set_sums(Restore *r, PageSums *sums)
+{
+    r->sums = sums;
+}
+
 /* ---- taking in ------------------------------------------------------- */
 
 static bool check_new(const Restore *r, const RAMBlock *block, GError **error)
@@ -103,6 +108,10 @@ bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error)
         block_clear(&rb);
         return false;
     }
+    rb.sums = r->sums ? page_sums_find(r->sums, block->name) : NULL;
+    if (rb.sums) {
+        page_sums_count_bitmap(rb.sums, rb.bitmap);
+    }
     g_array_append_val(r->blocks, rb);
     return true;
 }
@@ -138,6 +147,32 @@ static void map_some(Restore *r)
     }
 }
 
+/* What comes when it is touched has not been looked at. */
+static void note_unread(Restore *r)
+{
+    for (unsigned i = 0; i < r->blocks->len; i++) {
+        RestoreBlock *rb = restore_block(r, i);
+
+        if (rb->sums) {
+            rb->sums->unread = rb->is_there || r->fault;
+        }
+    }
+}
+
+static bool check_mode(const Restore *r, GError **error)
+{
+    RestoreMode mode = r->config.mode;
+
+    if (restore_mode_is_late(mode) && r->config.must_check) {
+        tm_error_set(error, "parameter 'x-restore-mode': '%s' does not hold "
+                     "all pages against their checksums before the guest runs, "
+                     "as capability 'page-checksums' asks for ('x-verify' "
+                     "does)", RestoreMode_str(mode));
+        return false;
+    }
+    return true;
+}
+
 static bool by_faults(Restore *r, GError **error)
 {
     if (!restore_fault_start(r, error)) {
@@ -149,18 +184,17 @@ static bool by_faults(Restore *r, GError **error)
 
 static bool bring_memory(Restore *r, GError **error)
 {
-    switch (r->config.mode) {
-    case RESTORE_MODE_MAP:
-        return map_blocks(r, error);
-    case RESTORE_MODE_FAULT:
-        return by_faults(r, error);
-    case RESTORE_MODE_AUTO:
+    RestoreMode mode = r->config.mode;
+
+    if (mode == RESTORE_MODE_AUTO && !r->config.must_check) {
         map_some(r);
-        break;
-    default:
-        break;
     }
-    return restore_read_blocks(r, error);
+    if ((mode == RESTORE_MODE_MAP && !map_blocks(r, error)) ||
+        (mode == RESTORE_MODE_FAULT && !by_faults(r, error))) {
+        return false;
+    }
+    note_unread(r);
+    return restore_mode_is_late(mode) || restore_read_blocks(r, error);
 }
 
 static int64_t now_ns(const Restore *r)
@@ -171,7 +205,7 @@ static int64_t now_ns(const Restore *r)
 bool restore_memory(Restore *r, GError **error)
 {
     int64_t begin_ns = now_ns(r);
-    bool ok = bring_memory(r, error);
+    bool ok = check_mode(r, error) && bring_memory(r, error);
 
     r->memory_ns = now_ns(r) - begin_ns;
     restore_note_faults(&r->faults_before);

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "io/channel.h"
+#include "migration/page-sums.h"
 #include "migration/stream.h"
 #include "qapi/qapi-types.h"
 #include "system/ramblock.h"
@@ -57,7 +58,16 @@ typedef struct RestoreConfig {
     RestoreMode mode;
     bool direct_io;       /* read past the page cache */
     FdSets *fdsets;       /* that the file was opened with; may be NULL */
+    bool must_check;      /* all pages are to be held against checksums, so
+                             all have to be read: "auto" does, "map" and
+                             "fault" fail */
 } RestoreConfig;
+
+/** restore_mode_is_late() - may the guest run before memory was read? */
+static inline bool restore_mode_is_late(RestoreMode mode)
+{
+    return mode == RESTORE_MODE_MAP || mode == RESTORE_MODE_FAULT;
+}
 
 /** restore_new() - from @file, which can seek; a reference is taken
  *  @config: copied. Context: big lock. */
@@ -84,6 +94,12 @@ bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error);
  *          memory is half loaded then and must not be used.
  */
 bool restore_memory(Restore *r, GError **error);
+
+/** restore_set_sums() - note every page that is read, and the bitmaps
+ *  @sums: of the blocks that will be added; not owned. Those of blocks whose
+ *         pages are only mapped become unread
+ *  Context: before the first block is added. */
+void restore_set_sums(Restore *r, PageSums *sums);
 
 /** restore_is_lazy() - may the guest run although pages are missing?
  *  Context: after restore_memory(). */

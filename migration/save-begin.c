@@ -49,6 +49,7 @@ static LiveSection proof_section(Migration *m)
     ProofSaveConfig config = {
         .sums = ram_save_sums(m->ram),
         .list = &m->vm->ram,
+        .mapped = m->mapped,
         .verify = migration_options_param(&m->options, MIG_PARAM_X_VERIFY),
         .clock = m->clock,
         .stats = &m->stats,

@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 class MappedChecker(Checker):
     """@place: where in the file the data begin, and so the stream."""
-    known = ('mapped-ram',)
+    known = ('mapped-ram', 'page-checksums')
 
     def __init__(self, data, machine, place):
         super().__init__(data, machine)
@@ -63,6 +63,7 @@ class MappedChecker(Checker):
                 block.memory[i * PAGE:(i + 1) * PAGE] = \
                     data[i * PAGE:(i + 1) * PAGE]
         block.come = bytearray(b'\1') * len(block.come)
+        block.records = sum(block.present)  # for the table of checksums
 
     def page(self, offset, flags, at):
         self.r.fail('a page in the stream', at=at)
@@ -75,7 +76,7 @@ def check_mapped(path, place=0, machine=None):
         f.seek(place)
         data = f.read()
     saved = MappedChecker(data, machine, place).run()
-    if saved.capabilities != ['mapped-ram']:
+    if saved.capabilities[:1] != ['mapped-ram']:
         raise StreamError(0, 'capabilities %r' % saved.capabilities)
     saved.used = os.stat(path).st_blocks * 512
     return saved

@@ -540,7 +540,10 @@ class Checker:
             content = block.memory[page * PAGE:(page + 1) * PAGE]
             if filled != any(content):
                 r.fail('page %d is not as the table says', page)
-            if filled and r.number(8, 'table checksum') != block.sums[page]:
+            if not filled:
+                continue
+            value = r.number(8, 'table checksum')
+            if value != block.sums.get(page, value):
                 r.fail('page %d has another checksum in the table', page,
                        at=r.pos - 8)
         r.take(16, 'table block digest')

@@ -13,6 +13,7 @@
 #include "migration/mapped-layout.h"
 #include "tests/unit/fake-mapped.h"
 #include "tests/unit/fake-threads.h"
+#include "util/bitmap.h"
 #include "util/byteorder.h"
 #include "util/userfaultfd.h"
 
@@ -526,6 +527,122 @@ static void test_random_damage_is_harmless(void)
     fake_mapped_done(&f);
 }
 
+/* ---- checksums ---------------------------------------------------------- */
+
+/* Of the memory of @list, as a sender would have noted it. */
+static PageSums *sums_of(const RAMList *list)
+{
+    PageSums *sums = page_sums_new();
+
+    for (unsigned i = 0; i < list->blocks->len; i++) {
+        const RAMBlock *block = g_ptr_array_index(list->blocks, i);
+
+        page_sums_note_range(page_sums_add(sums, block->name, block->npages,
+                                           NULL),
+                             block->host, 0, block->npages);
+    }
+    return sums;
+}
+
+static PageSums *empty_sums(const RAMList *list)
+{
+    PageSums *sums = page_sums_new();
+
+    for (unsigned i = 0; i < list->blocks->len; i++) {
+        const RAMBlock *block = g_ptr_array_index(list->blocks, i);
+
+        page_sums_add(sums, block->name, block->npages, NULL);
+    }
+    return sums;
+}
+
+/* Fresh anonymous memory, which can be mapped. */
+static void fresh_memory(RAMList *list)
+{
+    ram_list_init(list);
+    ram_list_add_anon(list, "b0", 130 << 12, NULL);
+    ram_list_add_anon(list, "b1", 5 << 12, NULL);
+}
+
+/* What was read is noted, zeros too; what was only mapped is unread. */
+static void test_checksums_are_noted(void)
+{
+    for (int mapped = 0; mapped < 2; mapped++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Restore) r = NULL;
+        g_autoptr(PageSums) want = NULL;
+        g_autoptr(PageSums) got = NULL;
+        FakeMapped f;
+        RAMList list;
+
+        set_up(&f);
+        fresh_memory(&list);
+        want = sums_of(&f.list);
+        got = empty_sums(&list);
+        r = restore_new(f.file, mapped ? &map : &plain);
+        restore_set_sums(r, got);
+        fake_mapped_take(&f, &list, r, &error);
+        restore_memory(r, &error);
+        g_assert_no_error(error);
+        for (unsigned i = 0; i < 2; i++) {
+            PageSumBlock *a = g_ptr_array_index(want->blocks, i);
+            PageSumBlock *b = g_ptr_array_index(got->blocks, i);
+
+            g_assert_cmpint(b->unread, ==, mapped);
+            page_sums_count_bitmap(a, mapped_save_bitmap(f.save, a->name));
+            g_assert_cmpmem(&a->trail, sizeof(a->trail), &b->trail,
+                            sizeof(b->trail));
+            g_assert_cmpuint(b->trail.records, ==, i ? 1 : 58);
+            if (!mapped) {
+                g_assert_cmpmem(a->sums, a->npages * 8, b->sums,
+                                a->npages * 8);
+                g_assert_cmpmem(a->filled, bitmap_bytes(a->npages), b->filled,
+                                bitmap_bytes(a->npages));
+                g_assert_cmpmem(a->seen, bitmap_bytes(a->npages), b->seen,
+                                bitmap_bytes(a->npages));
+            }
+        }
+        ram_list_done(&list);
+        fake_mapped_done(&f);
+    }
+}
+
+/* Who wants all pages checked has them read, or is told why not. */
+static void test_checksums_that_must_be_held(void)
+{
+    static const RestoreMode modes[] = { RESTORE_MODE_AUTO, RESTORE_MODE_READ,
+                                         RESTORE_MODE_MAP,
+                                         RESTORE_MODE_FAULT };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
+        RestoreConfig config = { .mode = modes[i], .must_check = true };
+        bool works = !restore_mode_is_late(modes[i]);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Restore) r = NULL;
+        g_autoptr(PageSums) sums = NULL;
+        FakeMapped f;
+        RAMList list;
+
+        set_up(&f);
+        fresh_memory(&list);
+        sums = empty_sums(&list);
+        r = restore_new(f.file, &config);
+        restore_set_sums(r, sums);
+        fake_mapped_take(&f, &list, r, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(restore_memory(r, &error), ==, works);
+        g_assert_false(restore_needs_file(r));
+        if (works) {
+            fake_mapped_assert_same(&f.list, &list);
+        } else {
+            g_assert_nonnull(strstr(error->message, "does not hold all pages "
+                                    "against their checksums"));
+        }
+        ram_list_done(&list);
+        fake_mapped_done(&f);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -546,6 +663,9 @@ int main(int argc, char **argv)
                     test_direct_io_excludes_a_mapping);
     g_test_add_func("/restore/read/large-blocks",
                     test_large_blocks_are_read_whole);
+    g_test_add_func("/restore/checksums/are-noted", test_checksums_are_noted);
+    g_test_add_func("/restore/checksums/that-must-be-held",
+                    test_checksums_that_must_be_held);
     g_test_add_func("/restore/refused/header", test_header_is_checked);
     g_test_add_func("/restore/refused/bits-beyond", test_bitmap_is_checked);
     g_test_add_func("/restore/bitmap/whole-words",

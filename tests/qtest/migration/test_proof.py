@@ -8,9 +8,11 @@ import sys
 
 import common
 from common import MACHINE_RAM, Pair, Suite, accel_of, writer
+from mapped import need_direct
 from tmlib.qmp import QmpError
 
 sys.path.insert(0, os.path.join(common.TOP, 'tests', 'qtest'))
+from mapped_check import check_mapped  # noqa: E402
 from stream_check import (CONTINUE, LITERAL,  # noqa: E402
                           check_stream)
 
@@ -302,6 +304,82 @@ def without():
         path = save(pair)
         load(pair, path, "capability 'page-checksums' is off at the source "
              "and on here; this stream needs it off here")
+
+
+def mapped_file(pair):
+    """A file with fixed places, and where some page is in it."""
+    pair.src.capability('mapped-ram')
+    path = save(pair)
+    saved = check_mapped(path)
+    if saved.capabilities != ['mapped-ram', CAP] or saved.records:
+        raise AssertionError(saved.capabilities)
+    block = saved.blocks[MACHINE_RAM]
+    at = next(at for kind, at, _ in saved.spans if kind == 'pages')
+    page = [i for i, here in enumerate(block.present) if here][-1]
+    return path, at + (page << 12), page << 12
+
+
+def mapped(mode, asked, verify, finds, direct=False):
+    """@asked: whether the destination has the capability on; @finds: whether
+    a page with a flipped bit is found."""
+    with ProofPair(small(), True, asked, mem=8 << 20) as pair:
+        if direct:
+            need_direct(os.path.join(pair.src.dir, 'saved'))
+            pair.src.parameter(direct_io=True)
+        path, at, offset = mapped_file(pair)
+
+        def prepare():
+            pair.dst.parameter(direct_io=direct)
+            if verify:
+                pair.dst.parameter(x_verify=True)
+            pair.dst.parameter(x_restore_mode=mode)
+        prepare()
+        load(pair, path)
+        pair.prove()
+        told = pair.dst.cmd('query-migrate')
+        if ('verify-time-ns' in told) != verify:
+            raise AssertionError(told)
+        pair.renew()
+        prepare()
+        spoil(path, at + 1000)
+        load(pair, path, "page at 0x%x of RAM block 'pc.ram' is not what was "
+             "sent last (one of 1 such pages)" % offset if finds else None)
+
+
+# Pages that are read are checked; mapped ones are not, unless all are read.
+suite.add('mapped/read', mapped, 'read', False, False, True)
+suite.add('mapped/read-direct', mapped, 'read', True, True, True, True)
+suite.add('mapped/auto', mapped, 'auto', False, False, False)
+suite.add('mapped/auto-asked', mapped, 'auto', True, False, True)
+suite.add('mapped/map-verify', mapped, 'map', True, True, True)
+suite.add('mapped/fault', mapped, 'fault', False, False, False)
+suite.add('mapped/fault-verify', mapped, 'fault', True, True, True)
+
+
+@suite.test('mapped/map-bitmap')
+def map_bitmap():
+    """Which pages there are is checked, whether they are read or not."""
+    with ProofPair(small(), True, False, mem=8 << 20) as pair:
+        path, _, _ = mapped_file(pair)
+        at = next(one[1] for one in check_mapped(path).spans
+                  if one[0] == 'bitmap')
+        pair.dst.parameter(x_restore_mode='map')
+        spoil(path, at + 100)
+        load(pair, path, "of RAM block 'pc.ram' other records came than were "
+             "sent")
+
+
+@suite.test('mapped/late-asked')
+def late_asked():
+    """Pages that come when they are touched come too late to be checked."""
+    with ProofPair(small(), True, True, mem=8 << 20) as pair:
+        path, _, _ = mapped_file(pair)
+        for mode in ('map', 'fault'):
+            pair.dst.parameter(x_restore_mode=mode)
+            load(pair, path, "parameter 'x-restore-mode': '%s' does not hold "
+                 "all pages against their checksums before the guest runs, as "
+                 "capability 'page-checksums' asks for" % mode)
+            pair.renew()
 
 
 @suite.test('file/unknown-capability')

@@ -15,6 +15,7 @@ import common
 import guests
 import snapshots
 from common import Suite, Vm, accel_of, wait_until
+from mapped import need_direct
 from snapshots import check_numbers, cycles_per_second, machine, prove
 from snapshots import save, show
 from tmlib.qmp import QmpError
@@ -256,6 +257,29 @@ def to_checksums():
         info = save(vm, uri)
         prove(vm, info, uri,
               prepare=lambda new: new.capability('page-checksums'))
+
+
+def to_mapped_checksums(direct):
+    """All pages are read, and held against the table."""
+    with machine(suite) as vm:
+        vm.capability('mapped-ram')
+        vm.capability('page-checksums')
+        vm.parameter(direct_io=direct)
+        if direct:
+            need_direct(path_in(vm))
+        uri = 'file:' + path_in(vm)
+        info = save(vm, uri)
+        check_numbers(info, vm.mem)
+
+        def prepare(new):
+            new.capability('page-checksums')
+            new.parameter(x_restore_mode='read', x_verify=True,
+                          direct_io=direct)
+        prove(vm, info, uri, prepare=prepare)
+
+
+suite.add('to/mapped-checksums', to_mapped_checksums, False)
+suite.add('to/mapped-checksums-direct', to_mapped_checksums, True)
 
 
 @suite.test('to/offset')
