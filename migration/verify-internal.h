@@ -144,6 +144,13 @@ bool verify_repair_item(Verify *v, const char *why);
 /** verify_page() - a page has come; one that does not match its checksum is
  *  reported. Returns: as verify_take_record(). */
 bool verify_page(Verify *v, const VerifyRecord *record);
+/** verify_bad_page() - report a page whose checksum should be @want
+ *  @at: where its bytes are. */
+void verify_bad_page(Verify *v, PageSumBlock *block, uint64_t page,
+                     uint64_t at, uint64_t want);
+/** verify_seen_page() - without checksums it is enough to know that it has
+ *  come. */
+void verify_seen_page(PageSumBlock *block, uint64_t page, bool filled);
 /** verify_table() - the body of section "page-checksums" of that @id, and its
  *  footer. Returns: as verify_items(). */
 bool verify_table(Verify *v, uint32_t id);

@@ -14,18 +14,16 @@
 
 /* ---- one page ---------------------------------------------------------- */
 
-static void add_bad(Verify *v, const VerifyRecord *record, uint64_t want)
+void verify_bad_page(Verify *v, PageSumBlock *block, uint64_t page,
+                     uint64_t at, uint64_t want)
 {
-    const uint8_t *data = verify_look(v, record->data, WIRE_PAGE_BYTES);
-    VerifyBadPage bad = {
-        .block = record->block, .page = record->page, .want = want,
-    };
+    const uint8_t *data = verify_look(v, at, WIRE_PAGE_BYTES);
+    VerifyBadPage bad = { .block = block, .page = page, .want = want };
 
     if (data && v->bad->len < VERIFY_BAD_KEPT) {
         bad.content = g_memdup2(data, WIRE_PAGE_BYTES);
     }
-    bad.fault = verify_fault_page(v, VERIFY_PAGE, record->block, record->page,
-                                  record->data,
+    bad.fault = verify_fault_page(v, VERIFY_PAGE, block, page, at,
                                   "it does not match its checksum");
     g_array_append_val(v->bad, bad);
 }
@@ -50,7 +48,7 @@ static bool checked_page(Verify *v, const VerifyRecord *record)
         if (!next_is_plausible(v, record)) {
             return false;
         }
-        add_bad(v, record, want);
+        verify_bad_page(v, record->block, record->page, record->data, want);
         data = verify_look(v, record->data, WIRE_PAGE_BYTES);
     }
     v->report->checked++;
@@ -59,8 +57,7 @@ static bool checked_page(Verify *v, const VerifyRecord *record)
     return true;
 }
 
-/* Without checksums it is enough to know that it has come. */
-static void seen_page(PageSumBlock *block, uint64_t page, bool filled)
+void verify_seen_page(PageSumBlock *block, uint64_t page, bool filled)
 {
     bitmap_set_bit(block->seen, page);
     if (filled) {
@@ -90,7 +87,7 @@ bool verify_page(Verify *v, const VerifyRecord *record)
     if (v->sums) {
         return checked_page(v, record);
     }
-    seen_page(record->block, record->page, true);
+    verify_seen_page(record->block, record->page, true);
     return true;
 }
 
