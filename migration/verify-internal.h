@@ -10,6 +10,7 @@
 #ifndef MIGRATION_VERIFY_INTERNAL_H
 #define MIGRATION_VERIFY_INTERNAL_H
 
+#include "migration/mapped-layout.h"
 #include "migration/verify.h"
 #include "migration/wire.h"
 
@@ -26,6 +27,13 @@ typedef struct VerifyBadPage {
 
 /* As many of them keep their content. */
 #define VERIFY_BAD_KEPT 64
+
+/* Where a block's pages are, and which. */
+typedef struct VerifyPlaces {
+    PageSumBlock *block;   /* NULL: not one that could be listed */
+    MappedPlaces places;
+    uint64_t *bitmap;      /* as in the file; NULL: not read */
+} VerifyPlaces;
 
 typedef struct Verify {
     VerifyInput *in;
@@ -48,9 +56,12 @@ typedef struct Verify {
     bool started, listed, ended, stopped, tabled;
     bool foreign;          /* pages went through other channels */
     bool body_over;        /* the end of a body was met ... */
+    bool cut_list;         /* the file ends in the pages of a block */
     bool at_item;          /* ... by going on at what lies behind it */
     bool to_tail;          /* ... the first device */
     GArray *bad;           /* of VerifyBadPage */
+    GArray *places;        /* of VerifyPlaces; with mapped-ram */
+    GError *error;         /* it cannot be inspected at all */
 } Verify;
 
 /* One record, as it reads. */
@@ -129,6 +140,26 @@ bool verify_take_record(Verify *v, const VerifyRecord *record);
  *  Returns: false if it does not. */
 bool verify_record_shape(Verify *v, uint64_t at, const WireRamWord *word,
                          VerifyRecord *ret);
+
+/* ---- verify-mapped.c */
+
+/** verify_mapped_header() - what follows a block's entry in the list of a
+ *  mapped file, at v->at; go on behind the block's pages
+ *  @length: of the block; one that cannot be becomes @other, if that can
+ *  Returns: false if there is no going on. */
+bool verify_mapped_header(Verify *v, const char *name, uint64_t *length,
+                          uint64_t other);
+/** verify_mapped_looks_so() - is there such a header at v->at? */
+bool verify_mapped_looks_so(Verify *v);
+/** verify_mapped_pages() - all blocks are listed: bitmaps and pages
+ *  Context: v->came has the blocks, as many and in the order as headers. */
+void verify_mapped_pages(Verify *v);
+/** verify_mapped_differ() - a page is not as the table of checksums says. */
+void verify_mapped_differ(Verify *v, const PageSumsDiffer *differ);
+/** verify_mapped_count() - a bitmap has other bits than were sent, though no
+ *  page differs: report those. */
+void verify_mapped_count(Verify *v, PageSumBlock *block,
+                         const PageSumTrail *sent);
 
 /* ---- verify-repair.c */
 

@@ -116,8 +116,9 @@ static void list_fault(Verify *v, uint64_t at, const char *fmt, ...)
     verify_fault(v, VERIFY_BLOCK_LIST, NULL, VERIFY_NO_PAGE, at, "%s", words);
 }
 
-/* Returns: false if there is no going on. */
-static bool list_entry(Verify *v, GArray *entries)
+/* @left: of the sum that the list begins with. Returns: false if there is no
+ * going on. */
+static bool list_entry(Verify *v, GArray *entries, uint64_t left)
 {
     g_autoptr(Stream) s = verify_small_stream(v, v->at);
     g_autoptr(GError) error = NULL;
@@ -135,23 +136,30 @@ static bool list_entry(Verify *v, GArray *entries)
         list_fault(v, v->at, "%s", error->message);
         return false;
     }
-    g_array_append_val(entries, entry);
     v->at += stream_bytes(s);
+    v->mapped |= v->guess && verify_mapped_looks_so(v);
+    if (v->mapped && !verify_mapped_header(v, entry.name, &entry.length,
+                                           left)) {
+        return false;
+    }
+    g_array_append_val(entries, entry);
     return true;
 }
 
 /* An entry begins with the length of a name, what follows with a zero. */
-static bool list_entries(Verify *v, GArray *entries)
+static bool list_entries(Verify *v, GArray *entries, uint64_t total)
 {
     const uint8_t *data;
 
     v->at += 8;
     while ((data = verify_look(v, v->at, 1)) && *data) {
-        if (!list_entry(v, entries)) {
+        if (!list_entry(v, entries, total)) {
             return false;
         }
+        total -= g_array_index(entries, ListEntry, entries->len - 1).length;
     }
-    return data || verify_cut(v, NULL, VERIFY_NO_PAGE, "the list of blocks");
+    return data || (!v->cut_list && verify_cut(v, NULL, VERIFY_NO_PAGE,
+                                               "the list of blocks"));
 }
 
 static void add_block(Verify *v, const ListEntry *entry, uint64_t at)
@@ -186,7 +194,7 @@ static bool list(Verify *v, uint64_t total)
 {
     g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(ListEntry));
     uint64_t sum = 0, at = v->at;
-    bool ok = list_entries(v, entries);
+    bool ok = list_entries(v, entries, total);
 
     v->listed = true;
     for (unsigned i = 0; i < entries->len; i++) {
@@ -195,7 +203,7 @@ static bool list(Verify *v, uint64_t total)
     if (sum != total && ok) {
         list_fault(v, at, "lengths of RAM blocks add up to 0x%" PRIx64
                    " bytes instead of 0x%" PRIx64, sum, total);
-        if (entries->len == 1) {
+        if (entries->len == 1 && !v->mapped) {
             ListEntry *only = &g_array_index(entries, ListEntry, 0);
 
             only->length = rounder(only->length, total);
@@ -203,6 +211,9 @@ static bool list(Verify *v, uint64_t total)
     }
     for (unsigned i = 0; i < entries->len; i++) {
         add_block(v, &g_array_index(entries, ListEntry, i), at);
+    }
+    if (v->mapped) {
+        verify_mapped_pages(v);
     }
     return ok;
 }

@@ -43,6 +43,11 @@ static void bad_page_clear(gpointer opaque)
     g_free(((VerifyBadPage *)opaque)->content);
 }
 
+static void places_clear(gpointer opaque)
+{
+    g_free(((VerifyPlaces *)opaque)->bitmap);
+}
+
 static void begin(Verify *v, VerifyInput *in, uint64_t offset)
 {
     *v = (Verify){
@@ -54,8 +59,10 @@ static void begin(Verify *v, VerifyInput *in, uint64_t offset)
         .told = g_hash_table_new(NULL, NULL),
         .come = g_hash_table_new(NULL, NULL),
         .bad = g_array_new(FALSE, FALSE, sizeof(VerifyBadPage)),
+        .places = g_array_new(FALSE, FALSE, sizeof(VerifyPlaces)),
     };
     g_array_set_clear_func(v->bad, bad_page_clear);
+    g_array_set_clear_func(v->places, places_clear);
 }
 
 static void end(Verify *v)
@@ -64,6 +71,8 @@ static void end(Verify *v)
     g_hash_table_unref(v->told);
     g_hash_table_unref(v->come);
     g_array_unref(v->bad);
+    g_array_unref(v->places);
+    g_clear_error(&v->error);
     verify_report_free(v->report);
 }
 
@@ -73,6 +82,10 @@ static void say_what_is_unchecked(Verify *v)
         verify_unchecked(v, "what is in the pages: the stream has no "
                          "checksums, so that a changed, an old or a misplaced "
                          "page looks like any other");
+    }
+    if (!v->sums && v->mapped) {
+        verify_unchecked(v, "which pages there are: a bit of a bitmap that is "
+                         "not as it was written looks like any other");
     }
     verify_unchecked(v, "the values in device sections and in the "
                      "configuration, which have no checksums");
@@ -93,7 +106,9 @@ VerifyReport *verify_run(VerifyInput *in, uint64_t offset, GError **error)
     }
     v.report->has_checksums = v.sums;
     v.report->is_mapped = v.mapped;
-    if (verify_input_check(in, error)) {
+    if (v.error) {
+        g_propagate_error(error, g_steal_pointer(&v.error));
+    } else if (verify_input_check(in, error)) {
         report = g_steal_pointer(&v.report);
     }
     end(&v);

@@ -11,6 +11,7 @@
  *
  *   KIND FIRST END                                 bytes [FIRST, END)
  *   @record FIRST END PAGE OFFSET BLOCK whole|zero same|named
+ *   @page FIRST END OFFSET BLOCK                   with mapped-ram, instead
  *   @section FIRST END NAME                        header to footer
  *
  * PAGE is where the page's bytes begin. Prints what was tried, and what was
@@ -48,6 +49,7 @@ static uint8_t *good;
 static size_t good_len;
 static GArray *records, *sections;
 static GHashTable *spans;    /* kind -> GArray of Span */
+static bool has_sums, is_mapped;
 static GRand *dice;
 static unsigned n_failed;
 
@@ -182,7 +184,7 @@ static void flip_page(Case *c)
 {
     Record *r = some_record(is_whole);
 
-    flip(c, r->page, r->page + PAGE + 8);
+    flip(c, r->page, r->end);
     for (unsigned i = roll(3); i > 0; i--) {
         flip(c, r->page, r->page + PAGE);
     }
@@ -192,7 +194,7 @@ static void flip_page(Case *c)
 static void swap_pages(Case *c)
 {
     Record *a = some_record(is_whole), *b = some_record(is_whole);
-    size_t n = PAGE + 8 * roll(2);
+    size_t n = roll(2) ? PAGE : a->end - a->page;
 
     while (a->offset == b->offset ||
            !memcmp(good + a->page, good + b->page, PAGE)) {
@@ -210,7 +212,7 @@ static void copy_page(Case *c)
     while (!b->whole || a->offset == b->offset) {
         b = some_record(is_last);
     }
-    memcpy(c->data->data + a->page, good + b->page, PAGE + 8);
+    memcpy(c->data->data + a->page, good + b->page, a->end - a->page);
     expect(c, KIND(SWAPPED), a);
 }
 
@@ -282,6 +284,61 @@ static void move_zero(Case *c)
     c->block = r->block;
 }
 
+/* ---- with fixed places ------------------------------------------------- */
+
+static void empty_page(Case *c)
+{
+    Record *r = some_record(is_whole);
+
+    memset(c->data->data + r->page, 0, PAGE);
+    expect(c, KIND(MISSING), r);
+}
+
+/* The page as it was some time before, or in another file. */
+static void replace_page(Case *c)
+{
+    Record *r = some_record(is_whole);
+
+    for (unsigned i = 0; i < PAGE; i += 4) {
+        store_be32(c->data->data + r->page + i, g_rand_int(dice));
+    }
+    expect(c, KIND(PAGE), r);
+}
+
+static void flip_bitmap(Case *c)
+{
+    static const char *const kind = "bitmap";
+    const Span *span = some_span(&kind, 1);
+    size_t bit = roll(8 * (span->end - span->first));
+
+    c->data->data[span->first + bit / 8] ^= 1 << bit % 8;
+    c->kinds = KIND(BITMAP);
+    c->block = record_at(0)->block;
+    c->offsets[0] = c->offsets[1] = (uint64_t)bit * PAGE;
+}
+
+static void spoil_bitmap(Case *c)
+{
+    static const char *const kind = "bitmap";
+    const Span *span = some_span(&kind, 1);
+    size_t at = span->first + roll(span->end - span->first - 8);
+
+    for (unsigned i = 0; i < 8; i++) {
+        c->data->data[at + i] = ~c->data->data[at + i];
+    }
+    c->kinds = KIND(BITMAP) | KIND(MISSING) | KIND(PAGE);
+    c->block = record_at(0)->block;
+}
+
+static void flip_places(Case *c)
+{
+    static const char *const kind = "block-header";
+    const Span *span = some_span(&kind, 1);
+
+    flip(c, span->first, span->end);
+    c->kinds = KIND(PLACES);
+}
+
 /* The word of a record: the page may be named by either offset. */
 static void flip_word(Case *c)
 {
@@ -332,12 +389,17 @@ static void cut_file(Case *c)
     }
 }
 
+/* With fixed places a PART of RAM is empty, and as many of them as there were
+ * is nothing that could be missed. */
+#define EMPTY_PART 18
+
 static void lose_bytes(Case *c)
 {
     size_t at = record_at(1)->first +
                 roll(end_byte() - record_at(1)->first - 300);
+    size_t n = 1 + roll(200);
 
-    cut_out(c, at, at + 1 + roll(200));
+    cut_out(c, at, at + n + (is_mapped && n % EMPTY_PART == 0));
     c->kinds = ANY;
 }
 
@@ -503,35 +565,41 @@ typedef struct Fault {
     void (*inject)(Case *c);
     unsigned weight;
     bool plain;              /* it can be found without checksums */
+    enum { BOTH, RECORDS, MAPPED } where;
 } Fault;
 
 static const Fault faults[] = {
-    { "flipped-bits-of-a-page", flip_page, 20, false },
-    { "swapped-pages", swap_pages, 8, false },
-    { "page-copied-over-another", copy_page, 8, false },
-    { "dropped-record", drop_record, 10, false },
-    { "dropped-older-record", drop_old_record, 5, false },
-    { "repeated-record", repeat_record, 5, false },
-    { "repeated-older-record", repeat_old_record, 8, false },
-    { "stale-page", make_stale, 8, false },
-    { "flipped-word", flip_word, 10, false },
-    { "spoilt-word", spoil_word, 5, false },
-    { "filled-zero-page", fill_zero, 3, true },
-    { "moved-zero-page", move_zero, 3, false },
-    { "cut-file", cut_file, 10, true },
-    { "lost-bytes", lose_bytes, 10, false },
-    { "gained-bytes", gain_bytes, 10, false },
-    { "flipped-table", flip_table, 10, false },
-    { "flipped-count", flip_count, 2, false },
-    { "flipped-list", flip_list, 5, false },
-    { "flipped-framing", flip_framing, 20, true },
-    { "lost-section", lose_section, 5, false },
-    { "repeated-section", repeat_section, 5, false },
-    { "changed-length", change_length, 5, true },
-    { "broken-description", break_description, 5, true },
-    { "trailing-bytes", add_at_end, 3, true },
-    { "never-finished", never_finished, 1, true },
-    { "anything", spoil_anything, 5, true },
+    { "flipped-bits-of-a-page", flip_page, 20, false, BOTH },
+    { "swapped-pages", swap_pages, 8, false, BOTH },
+    { "page-copied-over-another", copy_page, 8, false, BOTH },
+    { "dropped-record", drop_record, 10, false, RECORDS },
+    { "dropped-older-record", drop_old_record, 5, false, RECORDS },
+    { "repeated-record", repeat_record, 5, false, RECORDS },
+    { "repeated-older-record", repeat_old_record, 8, false, RECORDS },
+    { "stale-page", make_stale, 8, false, RECORDS },
+    { "flipped-word", flip_word, 10, false, RECORDS },
+    { "spoilt-word", spoil_word, 5, false, RECORDS },
+    { "filled-zero-page", fill_zero, 3, true, RECORDS },
+    { "moved-zero-page", move_zero, 3, false, RECORDS },
+    { "cut-file", cut_file, 10, true, BOTH },
+    { "lost-bytes", lose_bytes, 10, false, BOTH },
+    { "gained-bytes", gain_bytes, 10, false, BOTH },
+    { "flipped-table", flip_table, 10, false, BOTH },
+    { "flipped-count", flip_count, 2, false, BOTH },
+    { "flipped-list", flip_list, 5, false, BOTH },
+    { "flipped-framing", flip_framing, 20, true, BOTH },
+    { "lost-section", lose_section, 5, false, BOTH },
+    { "repeated-section", repeat_section, 5, false, BOTH },
+    { "changed-length", change_length, 5, true, BOTH },
+    { "broken-description", break_description, 5, true, BOTH },
+    { "trailing-bytes", add_at_end, 3, true, BOTH },
+    { "never-finished", never_finished, 1, true, BOTH },
+    { "emptied-page", empty_page, 8, false, MAPPED },
+    { "replaced-page", replace_page, 8, false, MAPPED },
+    { "flipped-bitmap", flip_bitmap, 8, false, MAPPED },
+    { "spoilt-bitmap", spoil_bitmap, 4, false, MAPPED },
+    { "flipped-places", flip_places, 8, true, MAPPED },
+    { "anything", spoil_anything, 5, true, BOTH },
 };
 
 /* ---- checking ---------------------------------------------------------- */
@@ -543,8 +611,6 @@ static bool names_it(const Case *c, const VerifyFault *f)
            (c->offsets[0] == UINT64_MAX || f->offset == c->offsets[0] ||
             f->offset == c->offsets[1]);
 }
-
-static bool has_sums;
 
 static void check(const Case *c, unsigned number)
 {
@@ -585,13 +651,19 @@ static void leave(const Case *c, unsigned number, const char *dir)
 
 static unsigned weight(const Fault *fault)
 {
-    return has_sums || fault->plain ? fault->weight : 0;
+    return (has_sums || fault->plain) &&
+                   fault->where != (is_mapped ? RECORDS : MAPPED)
+               ? fault->weight : 0;
 }
 
-static const Fault *some_fault(void)
+/* Each of them once, then as their weights are. */
+static const Fault *some_fault(unsigned n)
 {
     unsigned sum = 0, i, at;
 
+    if (n < G_N_ELEMENTS(faults) && weight(&faults[n])) {
+        return &faults[n];
+    }
     for (i = 0; i < G_N_ELEMENTS(faults); i++) {
         sum += weight(&faults[i]);
     }
@@ -607,7 +679,7 @@ static void run(unsigned count, const char *dir)
     unsigned tried[G_N_ELEMENTS(faults)] = { 0 };
 
     for (unsigned n = 0; n < count; n++) {
-        const Fault *fault = some_fault();
+        const Fault *fault = some_fault(n);
         Case c = { .what = fault->what,
                    .offsets = { UINT64_MAX, UINT64_MAX } };
 
@@ -626,7 +698,9 @@ static void run(unsigned count, const char *dir)
         g_byte_array_unref(c.data);
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(faults); i++) {
-        printf("%s %u\n", faults[i].what, tried[i]);
+        if (weight(&faults[i])) {
+            printf("%s %u\n", faults[i].what, tried[i]);
+        }
     }
 }
 
@@ -655,6 +729,23 @@ static void add_record(char **words)
             break;
         }
     }
+    g_array_append_val(records, r);
+}
+
+static void add_page(char **words)
+{
+    Record r = {
+        .first = strtoull(words[1], NULL, 0),
+        .end = strtoull(words[2], NULL, 0),
+        .offset = strtoull(words[3], NULL, 0),
+        .block = g_strdup(words[4]),
+        .whole = true,
+        .last = true,
+        .same = true,
+        .before = -1,
+    };
+
+    r.page = r.first;
     g_array_append_val(records, r);
 }
 
@@ -694,6 +785,8 @@ static void read_spans(const char *path)
         }
         if (!strcmp(words[0], "@record")) {
             add_record(words);
+        } else if (!strcmp(words[0], "@page")) {
+            add_page(words);
         } else if (!strcmp(words[0], "@section")) {
             add_span(sections, words[3], words);
         } else {
@@ -712,6 +805,7 @@ static bool good_is_sound(void)
         printf("# %s\n", text);
     }
     has_sums = report->has_checksums;
+    is_mapped = report->is_mapped;
     return report->n_faults == 0;
 }
 
