@@ -50,6 +50,7 @@ struct MigrationIncoming {
     RamLoad *ram;
     ProofLoad *proof;        /* NULL without page-checksums */
     uint64_t verify_ns;      /* atomic; hashing memory for x-verify; 0: not */
+    uint64_t unchecked_pages; /* atomic; that come when touched */
 };
 
 MigrationIncoming *incoming_new(Migration *m)
@@ -323,6 +324,7 @@ static ProofLoad *make_proof(MigrationIncoming *in, bool ignore_shared,
         .verify = param(in, MIG_PARAM_X_VERIFY),
         .clock = in->m->clock,
         .verify_ns = &in->verify_ns,
+        .unchecked_pages = &in->unchecked_pages,
         .channel = in->channel,
     };
 
@@ -527,6 +529,9 @@ void incoming_query(MigrationIncoming *in, MigrationInfo *info)
     }
     info->verify_time_ns = __atomic_load_n(&in->verify_ns, __ATOMIC_RELAXED);
     info->has_verify_time_ns = info->verify_time_ns;
+    info->unchecked_pages =
+        __atomic_load_n(&in->unchecked_pages, __ATOMIC_RELAXED);
+    info->has_unchecked_pages = info->unchecked_pages;
     if (in->restore && status == MIGRATION_STATUS_COMPLETED) {
         info->restore = restore_query(in->restore,
                                       vm_first_start_ns(in->m->vm));

@@ -216,6 +216,10 @@ char *migration_info_text(const MigrationInfo *info)
     if (info->has_verify_time_ns) {
         LINE(text, "verify time: " N " us", info->verify_time_ns / 1000);
     }
+    if (info->has_unchecked_pages) {
+        LINE(text, "pages not checked before the guest ran: " N,
+             info->unchecked_pages);
+    }
     add_addresses(text, info);
     if (info->tidemark) {
         add_costs(text, info->tidemark);

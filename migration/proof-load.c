@@ -105,16 +105,32 @@ static bool check_memory(const ProofLoad *pl, GError **error)
     return true;
 }
 
+static void tell_unchecked(const ProofLoad *pl)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < pl->sums->blocks->len; i++) {
+        const PageSumBlock *block = g_ptr_array_index(pl->sums->blocks, i);
+
+        n += block->unread ? block->trail.records : 0;
+    }
+    __atomic_store_n(pl->config.unchecked_pages, n, __ATOMIC_RELAXED);
+}
+
 static bool load(void *opaque, Stream *s, WireSection type, uint32_t version,
                  GError **error)
 {
     ProofLoad *pl = opaque;
     PageSumsKind kind;
 
-    return page_sums_get_kind(s, &kind, error) &&
-           ((kind != PAGE_SUMS_HELD && !pl->config.verify) ||
-            check_memory(pl, error)) &&
-           page_sums_load(pl->sums, s, kind, error);
+    if (!page_sums_get_kind(s, &kind, error) ||
+        ((kind == PAGE_SUMS_HELD || pl->config.verify) &&
+         !check_memory(pl, error)) ||
+        !page_sums_load(pl->sums, s, kind, error)) {
+        return false;
+    }
+    tell_unchecked(pl);
+    return true;
 }
 
 static const SectionOps proof_load_ops = {

@@ -25,6 +25,8 @@ typedef struct ProofLoadConfig {
                               what nobody has looked at yet */
     Clock *clock;
     uint64_t *verify_ns;   /* atomic; how long that took */
+    uint64_t *unchecked_pages; /* atomic; that are in the file and that nobody
+                              has looked at, so far */
     Channel *channel;      /* once it is shut, give up soon; may be NULL */
 } ProofLoadConfig;
 

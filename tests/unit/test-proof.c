@@ -24,7 +24,7 @@
 /* Whether the source and the destination have x-verify on. */
 static bool run_verify, load_verify;
 /* How long the destination has hashed. */
-static uint64_t load_verify_ns;
+static uint64_t load_verify_ns, load_unchecked;
 /* A byte of its memory that goes bad when all pages have come. */
 static uint8_t *load_spoil;
 
@@ -132,7 +132,8 @@ static size_t end(Run *run)
 static ProofLoad *proof_new(Vm *dst, Clock *clock)
 {
     ProofLoadConfig config = { .vm = dst, .verify = load_verify,
-                               .clock = clock, .verify_ns = &load_verify_ns };
+                               .clock = clock, .verify_ns = &load_verify_ns,
+                               .unchecked_pages = &load_unchecked };
 
     load_verify_ns = 0;
     return proof_load_new(&config, NULL);

@@ -311,6 +311,7 @@ def mapped_file(pair):
     pair.src.capability('mapped-ram')
     path = save(pair)
     saved = check_mapped(path)
+    pair.in_file = sum(saved.blocks[MACHINE_RAM].present)
     if saved.capabilities != ['mapped-ram', CAP] or saved.records:
         raise AssertionError(saved.capabilities)
     block = saved.blocks[MACHINE_RAM]
@@ -337,8 +338,13 @@ def mapped(mode, asked, verify, finds, direct=False):
         load(pair, path)
         pair.prove()
         told = pair.dst.cmd('query-migrate')
-        if ('verify-time-ns' in told) != verify:
+        unchecked = None if finds else pair.in_file
+        if ('verify-time-ns' in told) != verify or \
+                told.get('unchecked-pages') != unchecked:
             raise AssertionError(told)
+        words = 'pages not checked before the guest ran: %s' % unchecked
+        if (words in pair.dst.hmp('info migrate')) != (not finds):
+            raise AssertionError(words)
         pair.renew()
         prepare()
         spoil(path, at + 1000)
