@@ -23,6 +23,14 @@
 
 #define PIECE 512   /* words that are put or got at one go */
 
+/*
+ * The bitmap goes without its words that are zero, so that a large guest that
+ * uses little has a small table. Before it is a bitmap of those that are not:
+ *
+ *   which     |1|0|0|1| ...         bit per word
+ *   words     |filled[0]|filled[3]| ...
+ */
+
 /* A way through numbers that hashes them as they stand on the wire. */
 typedef struct Words {
     XXH3_state_t *state;
@@ -89,6 +97,23 @@ static void words_put(Words *w, uint64_t value)
     }
 }
 
+static void put_bitmap(Words *w, const uint64_t *map, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i += BITMAP_WORD_BITS) {
+        uint64_t which = 0;
+
+        for (uint64_t j = i; j < MIN(i + BITMAP_WORD_BITS, n); j++) {
+            which |= (uint64_t)(map[j] != 0) << (j - i);
+        }
+        words_put(w, which);
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        if (map[i]) {
+            words_put(w, map[i]);
+        }
+    }
+}
+
 static PageSumsDigest put_block(const PageSumBlock *block, Stream *s)
 {
     g_autoptr(Words) w = words_new(s, block->seed);
@@ -96,9 +121,7 @@ static PageSumsDigest put_block(const PageSumBlock *block, Stream *s)
 
     stream_put_cstr(s, block->name);
     stream_put_be64(s, block->npages);
-    for (uint64_t i = 0; i < bitmap_words(block->npages); i++) {
-        words_put(w, block->filled[i]);
-    }
+    put_bitmap(w, block->filled, bitmap_words(block->npages));
     for (uint64_t i = 0; (i = bitmap_find_next_set(block->filled,
                                                    block->npages, i)) <
                          block->npages; i++) {
@@ -194,10 +217,19 @@ static bool get_checksums(const PageSumBlock *block, Words *w,
 static bool get_bitmap(const PageSumBlock *block, Words *w, uint64_t *filled,
                        GError **error)
 {
-    uint64_t n = bitmap_words(block->npages);
+    uint64_t n = bitmap_words(block->npages), left;
+    g_autofree uint64_t *which = bitmap_try_new(n, error);
 
-    for (uint64_t i = 0; i < n; i++) {
-        filled[i] = words_get(w, n - i);
+    if (!which) {
+        return false;
+    }
+    left = bitmap_words(n);
+    for (uint64_t i = 0; i < bitmap_words(n); i++) {
+        which[i] = words_get(w, left--);
+    }
+    left = bitmap_count(which, 0, n);
+    for (uint64_t i = 0; (i = bitmap_find_next_set(which, n, i)) < n; i++) {
+        filled[i] = words_get(w, left--);
     }
     return stream_check(w->s, error);
 }

@@ -534,7 +534,11 @@ class Checker:
         npages = len(block.come)
         if r.number(8, 'table pages') != npages:
             r.fail('not %d pages', npages, at=r.pos - 8)
-        words = [r.number(8, 'table bitmap') for _ in range(-(-npages // 64))]
+        which = [r.number(8, 'table bitmap')
+                 for _ in range(-(-npages // 64 // 64))]
+        words = [r.number(8, 'table bitmap')
+                 if which[i // 64] >> i % 64 & 1 else 0
+                 for i in range(-(-npages // 64))]
         for page in range(64 * len(words)):
             filled = words[page // 64] >> page % 64 & 1
             content = block.memory[page * PAGE:(page + 1) * PAGE]

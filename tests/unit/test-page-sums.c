@@ -244,15 +244,16 @@ static void test_table_golden(void)
     g_assert_cmpmem(at, 4, "\0\0\0\1", 4);
     g_assert_cmpmem(at + 4, 7, "\6pc.ram", 7);
     g_assert_cmpmem(at + 11, 8, "\0\0\0\0\0\0\0\3", 8);
-    g_assert_cmpmem(at + 19, 8, "\0\0\0\0\0\0\0\6", 8);
-    g_assert_cmphex(load_be64(at + 27), ==, page_sum(block, 1, page));
-    g_assert_cmphex(load_be64(at + 35), ==, page_sum(block, 2, page));
-    hash = XXH3_128bits_withSeed(at + 19, 24, XXH3_64bits("pc.ram", 6));
-    g_assert_cmphex(load_be64(at + 43), ==, hash.high64);
-    g_assert_cmphex(load_be64(at + 51), ==, hash.low64);
-    g_assert_cmpuint(load_be64(at + 59), ==, 9);
-    g_assert_cmpuint(load_be64(at + 67), ==, 10);
-    g_assert_cmpuint(table->len, ==, 75 + 16);
+    g_assert_cmpmem(at + 19, 8, "\0\0\0\0\0\0\0\1", 8);
+    g_assert_cmpmem(at + 27, 8, "\0\0\0\0\0\0\0\6", 8);
+    g_assert_cmphex(load_be64(at + 35), ==, page_sum(block, 1, page));
+    g_assert_cmphex(load_be64(at + 43), ==, page_sum(block, 2, page));
+    hash = XXH3_128bits_withSeed(at + 19, 32, XXH3_64bits("pc.ram", 6));
+    g_assert_cmphex(load_be64(at + 51), ==, hash.high64);
+    g_assert_cmphex(load_be64(at + 59), ==, hash.low64);
+    g_assert_cmpuint(load_be64(at + 67), ==, 9);
+    g_assert_cmpuint(load_be64(at + 75), ==, 10);
+    g_assert_cmpuint(table->len, ==, 83 + 16);
 
     page_sums_put_kind(s, PAGE_SUMS_HELD);
     stream_flush(s);
@@ -274,6 +275,34 @@ static void test_table_round_trip(void)
             g_assert_no_error(error);
         }
     }
+}
+
+/* A page of zeros costs one bit in 4096, wherever the others are. */
+static void test_table_of_few_pages_is_small(void)
+{
+    static const uint64_t filled[] = { 0, 4095, 4096, 4160, 99999 };
+    g_autoptr(PageSums) sums = page_sums_new();
+    PageSumBlock *block = add(sums, "b", 100000);
+    g_autoptr(GByteArray) table = NULL;
+    g_autoptr(GError) error = NULL;
+    uint8_t page[PAGE];
+
+    for (uint64_t i = 0; i < block->npages; i++) {
+        page_sums_note(block, i, NULL);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(filled); i++) {
+        fill(page, i);
+        page_sums_note(block, filled[i], page);
+    }
+    table = put_table(sums);
+    /* Name, pages, bitmaps, checksums, digest, trail; count, digest. */
+    g_assert_cmpuint(table->len, ==,
+                     2 + 8 + 25 * 8 + 5 * 8 + 5 * 8 + 16 + 16 + 4 + 16);
+    g_assert_true(load(sums, table->data, table->len, &error));
+    g_assert_no_error(error);
+    bitmap_clear_bit(block->filled, 4160);
+    g_assert_false(load(sums, table->data, table->len, &error));
+    expect_words(&error, "page at 0x1040000 of RAM block 'b' is not what");
 }
 
 static void test_table_every_cut_is_refused(void)
@@ -433,9 +462,9 @@ static void test_load_tells_a_damaged_table_from_pages(void)
     g_autoptr(PageSums) sums = sample(70, true);
     g_autoptr(GByteArray) table = put_table(sums);
 
-    table->data[4 + 4 + 8 + 16 + 100] ^= 4;     /* a checksum of 'one' */
+    table->data[4 + 4 + 8 + 24 + 100] ^= 4;     /* a checksum of 'one' */
     expect_load(sums, table, "damaged at RAM block 'one'");
-    table->data[4 + 4 + 8 + 16 + 100] ^= 4;
+    table->data[4 + 4 + 8 + 24 + 100] ^= 4;
     table->data[table->len - 1] ^= 4;           /* the digest of it all */
     expect_load(sums, table, "the table of checksums is damaged");
 }
@@ -535,6 +564,8 @@ int main(int argc, char **argv)
                     test_memory_check_names_the_first_page);
     g_test_add_func("/page-sums/table/golden", test_table_golden);
     g_test_add_func("/page-sums/table/round-trip", test_table_round_trip);
+    g_test_add_func("/page-sums/table/of-few-pages-is-small",
+                    test_table_of_few_pages_is_small);
     g_test_add_func("/page-sums/table/every-cut-is-refused",
                     test_table_every_cut_is_refused);
     g_test_add_func("/page-sums/table/every-flipped-bit-is-refused",

@@ -577,7 +577,7 @@ static void test_fault_of_the_table(void)
     Sample s = sample_new();
     uint8_t *table = find(&s, "SENT", 4);
 
-    table[8 + 7 + 8 + 8 + 3 * 8] ^= 1;     /* the fourth checksum */
+    table[8 + 7 + 8 + 16 + 3 * 8] ^= 1;     /* the fourth checksum */
     sample_expect(&s, VERIFY_TABLE, true, 0x3000);
     table = find(&s, "SENT", 4);
     table[0] ^= 1;
