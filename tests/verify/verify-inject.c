@@ -52,6 +52,7 @@ static GHashTable *spans;    /* kind -> GArray of Span */
 static bool has_sums, is_mapped;
 static GRand *dice;
 static unsigned n_failed;
+static const char *tried_what;
 
 /* The stream with a fault in it, and what must be said of it. */
 typedef struct Case {
@@ -123,7 +124,7 @@ static Record *some_record(bool (*fits)(const Record *r))
             return r;
         }
     }
-    g_error("the stream has no record to make this fault of");
+    g_error("the stream has no record to make a %s of", tried_what);
 }
 
 static bool is_whole(const Record *r)
@@ -161,10 +162,23 @@ static bool is_new(const Record *r)
                        memcmp(good + r->page, good + before->page, PAGE)));
 }
 
+/* The record of the page that was the last one with other bytes; or NULL. */
+static const Record *older(const Record *r)
+{
+    for (int i = r->before; i >= 0; i = record_at(i)->before) {
+        const Record *before = record_at(i);
+
+        if (before->whole &&
+            memcmp(good + r->page, good + before->page, PAGE)) {
+            return before;
+        }
+    }
+    return NULL;
+}
+
 static bool has_changed(const Record *r)
 {
-    return is_new(r) && r->whole && record_at(r->before)->whole && r->same &&
-           r->last;
+    return r->whole && r->same && r->last && older(r);
 }
 
 /* One of a random one of @n kinds that the stream has. */
@@ -253,7 +267,7 @@ static void repeat_record(Case *c)
 /* What the page was comes again behind what it is. */
 static void repeat_old_record(Case *c)
 {
-    Record *r = some_record(has_changed), *before = record_at(r->before);
+    const Record *r = some_record(has_changed), *before = older(r);
     g_autofree uint8_t *bytes = g_memdup2(good + before->first,
                                           before->end - before->first);
 
@@ -266,9 +280,9 @@ static void repeat_old_record(Case *c)
 
 static void make_stale(Case *c)
 {
-    Record *r = some_record(has_changed);
+    const Record *r = some_record(has_changed);
 
-    memcpy(c->data->data + r->page, good + record_at(r->before)->page,
+    memcpy(c->data->data + r->page, good + older(r)->page,
            PAGE + 8);
     expect(c, KIND(STALE), r);
 }
@@ -687,6 +701,7 @@ static void run(unsigned count, const char *dir)
             g_clear_pointer(&c.data, g_byte_array_unref);
             c.data = g_byte_array_sized_new(good_len + 4200);
             g_byte_array_append(c.data, good, good_len);
+            tried_what = fault->what;
             fault->inject(&c);
         } while (c.data->len == good_len &&
                  !memcmp(c.data->data, good, good_len));
