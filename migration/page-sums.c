@@ -98,29 +98,40 @@ uint64_t page_sum(const PageSumBlock *block, uint64_t page, const void *data)
                                 block->seed + page * WIRE_PAGE_BYTES);
 }
 
-/* Of a page that travels without its bytes. */
-static uint64_t mark(const PageSumBlock *block, uint64_t page)
-{
-    uint8_t place[8];
-
-    store_be64(place, block->seed + page * WIRE_PAGE_BYTES);
-    return XXH3_64bits(place, sizeof(place));
-}
-
 void page_sums_count(PageSumBlock *block, uint64_t page, uint64_t sum,
                      bool zero)
 {
+    if (zero) {
+        uint8_t place[8];
+
+        store_be64(place, block->seed + page * WIRE_PAGE_BYTES);
+        sum = XXH3_64bits(place, sizeof(place));
+    }
     block->trail.records++;
-    block->trail.sum += zero ? mark(block, page) : sum;
+    block->trail.sum += sum;
+}
+
+uint64_t page_sums_bitmap_word(const PageSumBlock *block, uint64_t i,
+                               uint64_t word)
+{
+    uint8_t bits[8];
+
+    if (!word) {
+        return 0;
+    }
+    store_be64(bits, word);
+    return XXH3_64bits_withSeed(bits, sizeof(bits), block->seed +
+                                i * BITMAP_WORD_BITS * WIRE_PAGE_BYTES);
 }
 
 void page_sums_count_bitmap(PageSumBlock *block, const uint64_t *bitmap)
 {
-    block->trail = (PageSumTrail){ 0, 0 };
-    for (uint64_t i = 0; (i = bitmap_find_next_set(bitmap, block->npages, i)) <
-                         block->npages; i++) {
-        page_sums_count(block, i, 0, true);
+    PageSumTrail trail = { bitmap_count(bitmap, 0, block->npages), 0 };
+
+    for (uint64_t i = 0; i < bitmap_words(block->npages); i++) {
+        trail.sum += page_sums_bitmap_word(block, i, bitmap[i]);
     }
+    block->trail = trail;
 }
 
 /* Most pages are noted once, or as they were before: look, then change. */

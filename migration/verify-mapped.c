@@ -323,17 +323,14 @@ void verify_mapped_differ(Verify *v, const PageSumsDiffer *differ)
 /* The one bit with which the bitmap would be what was sent. */
 static uint64_t find_bit(const VerifyPlaces *one, const PageSumTrail *sent)
 {
-    PageSumTrail here = one->block->trail;
+    const PageSumBlock *block = one->block;
 
-    for (uint64_t p = 0; p < one->block->npages; p++) {
-        bool bit = bitmap_test_bit(one->bitmap, p);
-        uint64_t mark;
+    for (uint64_t p = 0; p < block->npages; p++) {
+        uint64_t i = p / BITMAP_WORD_BITS, word = one->bitmap[i];
+        uint64_t other = word ^ UINT64_C(1) << p % BITMAP_WORD_BITS;
 
-        one->block->trail = (PageSumTrail){ 0, 0 };
-        page_sums_count(one->block, p, 0, true);
-        mark = one->block->trail.sum;
-        one->block->trail = here;
-        if (here.sum + (bit ? -mark : mark) == sent->sum) {
+        if (block->trail.sum - page_sums_bitmap_word(block, i, word) +
+                page_sums_bitmap_word(block, i, other) == sent->sum) {
             return p;
         }
     }
