@@ -190,9 +190,10 @@ static bool differs_from(const PageSumBlock *block, uint64_t page, bool filled,
            (filled && block->sums[page] != want);
 }
 
-static bool get_checksums(const PageSumBlock *block, Words *w,
-                          const uint64_t *filled, const PageSumsReader *reader,
-                          GError **error)
+/* Hold what was noted against the checksums. */
+static bool compare(const PageSumBlock *block, Words *w,
+                    const uint64_t *filled, const PageSumsReader *reader,
+                    GError **error)
 {
     uint64_t left = bitmap_count(filled, 0, block->npages);
 
@@ -212,6 +213,25 @@ static bool get_checksums(const PageSumBlock *block, Words *w,
         }
     }
     return true;
+}
+
+/* Nothing was noted yet: note them. */
+static bool take_over(PageSumBlock *block, Words *w, const uint64_t *filled,
+                      GError **error)
+{
+    uint64_t left = bitmap_count(filled, 0, block->npages);
+
+    memcpy(block->filled, filled, bitmap_bytes(block->npages));
+    for (uint64_t i = 0; i < bitmap_words(block->npages); i++) {
+        for (uint64_t bits = filled[i]; bits; bits &= bits - 1) {
+            uint64_t page = i * BITMAP_WORD_BITS + __builtin_ctzll(bits);
+
+            if (page < block->npages) { /* or the table is damaged */
+                block->sums[page] = words_get(w, left--);
+            }
+        }
+    }
+    return stream_check(w->s, error);
 }
 
 static bool get_bitmap(const PageSumBlock *block, Words *w, uint64_t *filled,
@@ -235,7 +255,7 @@ static bool get_bitmap(const PageSumBlock *block, Words *w, uint64_t *filled,
 }
 
 /* The entry, from behind its head on. */
-static bool get_entry(const PageSumBlock *block, Stream *s,
+static bool get_entry(PageSumBlock *block, Stream *s,
                       const PageSumsReader *reader, PageSumsDigest *ret_digest,
                       GError **error)
 {
@@ -245,7 +265,8 @@ static bool get_entry(const PageSumBlock *block, Stream *s,
     PageSumTrail sent;
 
     if (!filled || !get_bitmap(block, w, filled, error) ||
-        !get_checksums(block, w, filled, reader, error)) {
+        !(block->unread ? take_over(block, w, filled, error)
+                        : compare(block, w, filled, reader, error))) {
         return false;
     }
     digest_store(&digest, w->state);
@@ -261,10 +282,10 @@ static bool get_entry(const PageSumBlock *block, Stream *s,
 }
 
 /* The block that an entry is of. @done: those that had one. */
-static const PageSumBlock *get_head(const PageSums *came, Stream *s,
-                                    GHashTable *done, GError **error)
+static PageSumBlock *get_head(const PageSums *came, Stream *s,
+                              GHashTable *done, GError **error)
 {
-    const PageSumBlock *block;
+    PageSumBlock *block;
     char name[256];
     uint64_t npages;
 
@@ -282,7 +303,7 @@ static const PageSumBlock *get_head(const PageSums *came, Stream *s,
                      "RAM block '%s' instead of %" PRIu64, npages, name,
                      block->npages);
         block = NULL;
-    } else if (!g_hash_table_add(done, (gpointer)block)) {
+    } else if (!g_hash_table_add(done, block)) {
         tm_error_set(error, "the table of checksums has RAM block '%s' twice",
                      name);
         block = NULL;
@@ -321,7 +342,7 @@ static bool get_count(const PageSums *came, Stream *s, GError **error)
     return true;
 }
 
-bool page_sums_get(const PageSums *came, Stream *s,
+bool page_sums_get(PageSums *came, Stream *s,
                    const PageSumsReader *reader, PageSumsDigest *ret_digest,
                    bool *ret_damaged, GError **error)
 {
@@ -333,7 +354,7 @@ bool page_sums_get(const PageSums *came, Stream *s,
         return false;
     }
     for (unsigned i = 0; i < came->blocks->len; i++) {
-        const PageSumBlock *block = get_head(came, s, done, error);
+        PageSumBlock *block = get_head(came, s, done, error);
 
         if (!block || !get_entry(block, s, reader, &digest, error)) {
             return false;
@@ -360,22 +381,11 @@ typedef struct Loaded {
     uint64_t n_differ;
 } Loaded;
 
-/* Nothing was noted of an unread block, so every page of it differs. */
-static void take_over(PageSumBlock *block, const PageSumsDiffer *differ)
-{
-    if (differ->filled) {
-        block->sums[differ->page] = differ->want;
-        bitmap_set_bit(block->filled, differ->page);
-    }
-}
-
 static void note_differ(void *opaque, const PageSumsDiffer *differ)
 {
     Loaded *loaded = opaque;
 
-    if (differ->block->unread) {
-        take_over((PageSumBlock *)differ->block, differ);
-    } else if (!loaded->n_differ++) {
+    if (!loaded->n_differ++) {
         loaded->first = *differ;
     }
 }

@@ -159,20 +159,21 @@ typedef struct PageSumsReader {
 /**
  * page_sums_get() - read a table, after its kind, beside the list @came
  * Every page that was not noted differs. Nothing of the table is kept: what
- * is reserved for it is a bit per page of the largest block.
+ * is reserved for it is a bit per page of the largest block. But of a block
+ * that is unread all is noted, and nothing differs.
  * @ret_digest: of the whole table; @ret_damaged: it does not match what the
  *              blocks say (their names and digests)
  * Context: nobody notes pages.
  * Errors:  other blocks or lengths than in @came, one twice, the end of the
  *          stream; what the hooks were told until then stands.
  */
-bool page_sums_get(const PageSums *came, Stream *s,
+bool page_sums_get(PageSums *came, Stream *s,
                    const PageSumsReader *reader, PageSumsDigest *ret_digest,
                    bool *ret_damaged, GError **error);
 
 /** page_sums_load() - as a loader wants it: everything must be as noted
- *  Of a block that is unread the table is noted instead; page_sums_is() says
- *  then of a page that is read later whether it is the right one.
+ *  Of a block that is unread the table is noted; page_sums_is() says then of a
+ *  page that is read later whether it is the right one.
  *  @kind: what the table is of, for words
  *  Errors: as page_sums_get(); a table that is damaged; the first page that
  *  differs, with block and offset, and how many do; a block of which other
