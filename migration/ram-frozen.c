@@ -86,7 +86,7 @@ static int iterate(void *opaque, Stream *s, GError **error)
             n = take_batch(rs, 0, error);
         }
     } while (n > 0);
-    stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
+    ram_save_end_part(rs, s);
     if (n < 0 || !ram_save_may_go_on(rs, s, error)) {
         return -1;
     }

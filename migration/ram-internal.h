@@ -56,6 +56,10 @@ void ram_save_account(RamSave *rs, uint64_t npages, uint64_t bytes);
 /** ram_save_set_remaining() - pages that are still to be sent. */
 void ram_save_set_remaining(RamSave *rs, uint64_t npages);
 
+/** ram_save_end_part() - what ends the body of a PART, if there are PARTs:
+ *  with fixed places they would be empty. */
+void ram_save_end_part(const RamSave *rs, Stream *s);
+
 /** ram_save_put_setup() - the body of START; @opaque: the RamSave. */
 bool ram_save_put_setup(void *opaque, Stream *s, GError **error);
 

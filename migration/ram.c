@@ -316,6 +316,13 @@ static uint64_t pending_bytes(void *opaque, bool exact)
     return rs->remaining_pages << TM_PAGE_BITS;
 }
 
+void ram_save_end_part(const RamSave *rs, Stream *s)
+{
+    if (!rs->config.mapped) {
+        stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
+    }
+}
+
 static int iterate(void *opaque, Stream *s, GError **error)
 {
     RamSave *rs = opaque;
@@ -331,7 +338,7 @@ static int iterate(void *opaque, Stream *s, GError **error)
             break;
         }
     }
-    stream_put_be64(s, wire_ram_word(0, WIRE_RAM_EOS));
+    ram_save_end_part(rs, s);
     if (rc < 0 || !ram_save_may_go_on(rs, s, error)) {
         return -1;
     }
@@ -368,5 +375,6 @@ LiveSection ram_save_section(RamSave *rs)
         .version = WIRE_RAM_VERSION,
         .ops = rs->config.frozen ? &ram_frozen_ops : &ram_save_ops,
         .opaque = rs,
+        .no_parts = rs->config.mapped,
     };
 }

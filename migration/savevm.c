@@ -150,18 +150,24 @@ static bool is_whole(const LiveSection *live)
     return !live->ops->setup;
 }
 
-/* Footer, and whatever went wrong, with the section's name. */
+/* Whatever went wrong, with the section's name. */
+static bool check_section(Stream *s, const char *name, bool ok,
+                          GError **error)
+{
+    if (!ok || !stream_check(s, error)) {
+        g_prefix_error(error, "cannot send section '%s': ", name);
+        return false;
+    }
+    return true;
+}
+
 static bool end_section(SaveVm *sv, Stream *s, const char *name, uint32_t id,
                         bool ok, GError **error)
 {
     if (ok && sv->props.send_section_footer) {
         wire_put_footer(s, id);
     }
-    if (!ok || !stream_check(s, error)) {
-        g_prefix_error(error, "cannot send section '%s': ", name);
-        return false;
-    }
-    return true;
+    return check_section(s, name, ok, error);
 }
 
 bool savevm_setup(SaveVm *sv, Stream *s, GError **error)
@@ -195,23 +201,36 @@ uint64_t savevm_pending(SaveVm *sv, bool exact)
     return sum;
 }
 
+static int iterate_live(SaveVm *sv, Stream *s, unsigned i, GError **error)
+{
+    const LiveSection *live = &sv->live[i];
+    int done;
+    bool ok;
+
+    if (live->no_parts) {
+        done = live->ops->iterate(live->opaque, s, error);
+        ok = check_section(s, live->name, done >= 0, error);
+    } else {
+        put_live_header(sv, s, WIRE_SECTION_PART, i);
+        done = live->ops->iterate(live->opaque, s, error);
+        ok = end_section(sv, s, live->name, live_id(i), done >= 0, error);
+    }
+    return ok ? done : -1;
+}
+
 int savevm_iterate(SaveVm *sv, Stream *s, GError **error)
 {
     int all = 1;
 
     for (unsigned i = 0; i < sv->n_live; i++) {
-        const LiveSection *live = &sv->live[i];
-        int done;
+        if (!is_whole(&sv->live[i])) {
+            int done = iterate_live(sv, s, i, error);
 
-        if (is_whole(live)) {
-            continue;
+            if (done < 0) {
+                return -1;
+            }
+            all = MIN(all, done);
         }
-        put_live_header(sv, s, WIRE_SECTION_PART, i);
-        done = live->ops->iterate(live->opaque, s, error);
-        if (!end_section(sv, s, live->name, live_id(i), done >= 0, error)) {
-            return -1;
-        }
-        all = MIN(all, done);
     }
     return all;
 }

@@ -48,7 +48,7 @@ typedef struct SectionOps {
     /** Source: bytes that would still have to be sent if the guest stopped
      *  now. @exact: look at the dirty log first (a sync round). */
     uint64_t (*pending)(void *opaque, bool exact);
-    /** Source: put the body of one PART.
+    /** Source: put the body of one PART, if the section has some.
      *  Returns: 1 if nothing is left just now, 0 if more is, -1 with @error. */
     int (*iterate)(void *opaque, Stream *s, GError **error);
     /** Source, vCPUs stopped: put the body of END, all that is left. A whole
@@ -66,6 +66,7 @@ typedef struct LiveSection {
     uint32_t version;
     const SectionOps *ops;
     void *opaque;
+    bool no_parts; /* source: iterate puts nothing into the stream itself */
     /* Destination: of streams with this capability only. */
     bool has_cap;
     MigrationCapability cap;

@@ -78,6 +78,8 @@ def check_mapped(path, place=0, machine=None):
     saved = MappedChecker(data, machine, place).run()
     if saved.capabilities[:1] != ['mapped-ram']:
         raise StreamError(0, 'capabilities %r' % saved.capabilities)
+    if saved.parts:
+        raise StreamError(0, '%d PARTs, which are empty' % saved.parts)
     saved.used = os.stat(path).st_blocks * 512
     return saved
 
