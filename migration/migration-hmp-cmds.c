@@ -164,7 +164,8 @@ void hmp_snapshot_save(Hmp *hmp, JsonObject *args)
 
     qmp_x_snapshot_save_file(hmp_session(hmp),
                              json_object_get_string_member(args, "filename"),
-                             false, SNAPSHOT_FORMAT_MAPPED, &error);
+                             false, SNAPSHOT_FORMAT_MAPPED, false, true,
+                             &error);
     if (!hmp_report(hmp, error) &&
         json_object_get_boolean_member_with_default(args, "wait", FALSE)) {
         watch_snapshot(hmp);

@@ -111,11 +111,13 @@ bool qmp_migrate_continue(QmpSession *session, MigrationStatus state,
 
 bool qmp_x_snapshot_save_file(QmpSession *session, const char *filename,
                               bool has_format, SnapshotFormat format,
+                              bool has_checksums, bool checksums,
                               GError **error)
 {
     bool mapped = !has_format || format == SNAPSHOT_FORMAT_MAPPED;
 
-    return migration_save_file(job_of(session), filename, mapped, error);
+    return migration_save_file(job_of(session), filename, mapped,
+                               !has_checksums || checksums, error);
 }
 
 /* ---- dirty rate ------------------------------------------------------ */

@@ -320,7 +320,7 @@ static bool check_file_name(const char *filename, GError **error)
 }
 
 bool migration_save_file(Migration *m, const char *filename, bool mapped,
-                         GError **error)
+                         bool checksums, GError **error)
 {
     ChannelAddress address = {
         .kind = CHANNEL_ADDRESS_FILE,
@@ -337,7 +337,8 @@ bool migration_save_file(Migration *m, const char *filename, bool mapped,
         return false;
     }
     old = g_memdup2(&m->options, sizeof(m->options));
-    if (!migration_options_for_snapshot(&m->options, mapped, error) ||
+    if (!migration_options_for_snapshot(&m->options, mapped, checksums,
+                                        error) ||
         !migration_start(m, &address, error)) {
         m->options = *old;
         g_free(old);

@@ -199,10 +199,11 @@ bool migration_options_set_caps(MigrationOptions *o,
 }
 
 bool migration_options_for_snapshot(MigrationOptions *o, bool mapped,
-                                    GError **error)
+                                    bool checksums, GError **error)
 {
     uint64_t caps = o->caps | CAP(BACKGROUND_SNAPSHOT) |
-                    (mapped ? CAP(MAPPED_RAM) : 0);
+                    (mapped ? CAP(MAPPED_RAM) : 0) |
+                    (checksums ? CAP(PAGE_CHECKSUMS) : 0);
 
     if (!caps_check(caps, error) ||
         !migration_options_check_verify(o, caps, error)) {

@@ -85,11 +85,12 @@ bool migration_options_cap(const MigrationOptions *o, MigrationCapability cap);
 uint64_t migration_options_param(const MigrationOptions *o, MigParam param);
 
 /** migration_options_for_snapshot() - what a snapshot to a file needs:
- *  background-snapshot, mapped-ram (@mapped) and no limit of the bandwidth
+ *  background-snapshot, mapped-ram (@mapped), page-checksums (@checksums) and
+ *  no limit of the bandwidth
  *  Context: big lock. Errors: those of migration_options_set_caps(); nothing
  *  is changed then. */
 bool migration_options_for_snapshot(MigrationOptions *o, bool mapped,
-                                    GError **error);
+                                    bool checksums, GError **error);
 
 /** migration_options_put_back() - undo that: capabilities, and the bandwidth
  *  unless somebody has set one meanwhile, are as in @old. Context: big lock. */

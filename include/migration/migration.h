@@ -91,12 +91,12 @@ bool migration_start(Migration *m, const ChannelAddress *address,
 /**
  * migration_save_file() - a background snapshot to a file, with all it needs
  * Capabilities and bandwidth are put back when it ends.
- * @mapped: with capability mapped-ram
+ * @mapped, @checksums: with capability mapped-ram, page-checksums
  * Context, Errors: as migration_start(), and capabilities that do not go with
  *          it. Nothing has happened then.
  */
 bool migration_save_file(Migration *m, const char *filename, bool mapped,
-                         GError **error);
+                         bool checksums, GError **error);
 
 /**
  * migration_cancel() - give up; the machine goes on here

@@ -69,13 +69,15 @@ class MappedChecker(Checker):
         self.r.fail('a page in the stream', at=at)
 
 
-def check_mapped(path, place=0, machine=None):
+def check_mapped(path, place=0, machine=None, snapshot=False):
     """Errors: StreamError. Returns: Saved; its blocks have a list @present
     beside their memory, and it knows how much room the file takes."""
     with open(path, 'rb') as f:
         f.seek(place)
         data = f.read()
-    saved = MappedChecker(data, machine, place).run()
+    checker = MappedChecker(data, machine, place)
+    checker.snapshot = snapshot
+    saved = checker.run()
     if saved.capabilities[:1] != ['mapped-ram']:
         raise StreamError(0, 'capabilities %r' % saved.capabilities)
     if saved.parts:

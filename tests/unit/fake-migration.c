@@ -52,6 +52,7 @@ MigrationParameters *qmp_query_migrate_parameters(QmpSession *session,
 
 bool qmp_x_snapshot_save_file(QmpSession *session, const char *filename,
                               bool has_format, SnapshotFormat format,
+                              bool has_checksums, bool checksums,
                               GError **error)
 {
     g_string_append_printf(machine_of(session)->log, "snapshot=%s;",

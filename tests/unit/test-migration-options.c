@@ -298,7 +298,7 @@ static void test_snapshot_excludes_verify(void)
             g_assert_false(i == 1 ?
                 set_cap(&o, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT, true,
                         &error) :
-                migration_options_for_snapshot(&o, false, &error));
+                migration_options_for_snapshot(&o, false, true, &error));
             g_assert_cmpuint(o.caps, ==, 0);
         }
         expect_words(&error, words);
@@ -318,22 +318,29 @@ static void test_snapshot_options(void)
     migration_options_init(&o);
     g_assert_true(set_cap(&o, MIGRATION_CAPABILITY_EVENTS, true, &error));
     old = o;
-    g_assert_true(migration_options_for_snapshot(&o, false, &error));
+    g_assert_true(migration_options_for_snapshot(&o, false, true, &error));
     g_assert_true(migration_options_cap(
         &o, MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT));
+    g_assert_true(migration_options_cap(&o,
+                                        MIGRATION_CAPABILITY_PAGE_CHECKSUMS));
+    g_assert_false(migration_options_cap(&o,
+                                         MIGRATION_CAPABILITY_MAPPED_RAM));
     g_assert_true(migration_options_cap(&o, MIGRATION_CAPABILITY_EVENTS));
     g_assert_cmpuint(migration_options_param(&o, MIG_PARAM_MAX_BANDWIDTH), ==,
                      0);
     migration_options_put_back(&o, &old);
     g_assert_cmpmem(&o, sizeof(o), &old, sizeof(old));
-    g_assert_true(migration_options_for_snapshot(&o, false, &error));
+    g_assert_true(migration_options_for_snapshot(&o, true, false, &error));
+    g_assert_true(migration_options_cap(&o, MIGRATION_CAPABILITY_MAPPED_RAM));
+    g_assert_false(migration_options_cap(&o,
+                                         MIGRATION_CAPABILITY_PAGE_CHECKSUMS));
     o.params[MIG_PARAM_MAX_BANDWIDTH] = 77;
     migration_options_put_back(&o, &old);
     g_assert_cmpuint(migration_options_param(&o, MIG_PARAM_MAX_BANDWIDTH), ==,
                      77);
     g_assert_true(set_cap(&o, MIGRATION_CAPABILITY_RETURN_PATH, true, &error));
     old = o;
-    g_assert_false(migration_options_for_snapshot(&o, false, &error));
+    g_assert_false(migration_options_for_snapshot(&o, true, true, &error));
     expect_words(&error, "return-path");
     g_assert_cmpmem(&o, sizeof(o), &old, sizeof(old));
 }

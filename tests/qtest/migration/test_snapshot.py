@@ -15,11 +15,14 @@ import common
 import guests
 import snapshots
 from common import Suite, Vm, accel_of, wait_until
-from mapped import need_direct
+from mapped import check_mapped, need_direct
 from snapshots import check_numbers, cycles_per_second, machine, prove
 from snapshots import save, show
 from tmlib.qmp import QmpError
 from tmlib.tap import check
+
+sys.path.insert(0, os.path.join(common.TOP, 'tests', 'qtest'))
+from stream_check import check_stream  # noqa: E402
 
 suite = Suite('/snapshot')
 
@@ -335,6 +338,24 @@ def tells_size():
             raise AssertionError('%d bytes for %d' % (size, normal))
 
 
+@suite.test('tells/size-of-a-sparse-guest')
+def tells_sparse():
+    """So it is for a file with fixed places and checksums, of a machine that
+    is zero but for a hundredth."""
+    with machine(suite, 'idle', mem=2 << 30) as vm:
+        vm.wait_serial(b'B')
+        block = os.urandom(1 << 20)
+        for i in range(16):
+            vm.qtest.b64write((16 + 60 * i) << 20, block)
+        vm.capability('background-snapshot', False)
+        vm.cmd('x-snapshot-save-file', filename=path_in(vm))
+        info = vm.wait_migrate()
+        normal = info['ram']['normal'] << 12
+        used = os.stat(path_in(vm)).st_blocks * 512
+        if used > normal * 1.01:
+            raise AssertionError('%d bytes for %d' % (used, normal))
+
+
 @suite.test('tells/gap-seen-by-the-guest')
 def tells_gap():
     """A pause that is long, for all memory is digested in it, is as long by
@@ -374,6 +395,8 @@ def command_hmp():
         check(caps, {'events'}, 'capabilities')
         check(vm.cmd('query-migrate-parameters')['max-bandwidth'], 12345678,
               'bandwidth')
+        check(check_mapped(path, snapshot=True).capabilities,
+              ['mapped-ram', 'page-checksums'], 'in the file')
         prove(vm, info, 'file:' + path)
         answer = vm.hmp('snapshot_save /no/such/place')
         if '/no/such/place' not in answer:
@@ -387,6 +410,14 @@ def command_qmp():
         path = path_in(vm)
         vm.cmd('x-snapshot-save-file', filename=path, format='stream')
         info = vm.wait_migrate()
+        with open(path, 'rb') as f:
+            check(check_stream(f.read(), snapshot=True).capabilities,
+                  ['page-checksums'], 'in the stream')
+        prove(vm, info, 'file:' + path)
+        vm.cmd('x-snapshot-save-file', filename=path, checksums=False)
+        info = vm.wait_migrate()
+        check(check_mapped(path, snapshot=True).capabilities,
+              ['mapped-ram'], 'in the file')
         prove(vm, info, 'file:' + path)
         vm.capability('return-path')
         try:

@@ -13,6 +13,7 @@ import sys
 
 import common
 from common import MACHINE_RAM, Pair, Suite, Vm, accel_of, need_kvm, writer
+from snapshots import need_userfaultfd
 
 sys.path.insert(0, os.path.join(common.TOP, 'tests', 'qtest'))
 from mapped_check import check_mapped  # noqa: E402
@@ -70,12 +71,13 @@ def save(vm, path, sums=True, mapped=False):
 class Saved:
     """A stream in a file, and where what is in it."""
 
-    def __init__(self, path, mapped):
+    def __init__(self, path, mapped, snapshot=False):
         self.path, self.mapped = path, mapped
         self.dir = os.path.dirname(path)
         with open(path, 'rb') as f:
             self.data = f.read()
-        self.saved = check_mapped(path) if mapped else check_stream(self.data)
+        self.saved = check_mapped(path, snapshot=snapshot) if mapped \
+            else check_stream(self.data)
 
     def record(self, i):
         """What the i-th span, a word, begins: a record, in one line."""
@@ -199,6 +201,35 @@ def sound(mapped):
 
 suite.add('sound/plain', sound, False)
 suite.add('sound/mapped', sound, True)
+
+
+@suite.test('sound/snapshot')
+def sound_snapshot():
+    """What one command makes of a guest that goes on writing can be checked,
+    and a flipped bit in it is found."""
+    need_kvm(accel_of(suite))
+    need_userfaultfd()
+    with Vm(suite.options.binary, [], accel_of(suite), mem='8M',
+            guest=guest()) as vm:
+        path = os.path.join(vm.dir, 'snap')
+        vm.wait_serial(b'B')
+        vm.cmd('x-snapshot-save-file', filename=path)
+        vm.wait_migrate()
+        saved = Saved(path, True, snapshot=True)
+        there = sum(saved.saved.blocks[MACHINE_RAM].present)
+        told = json.loads(tool('--json', path))
+        if not told['snapshot'] or told['pages-checked'] != there:
+            raise AssertionError(told)
+        at, _, offset, _ = list(saved.pages())[-1].split()[1:]
+        with open(path, 'r+b') as f:
+            f.seek(int(at) + 4000)
+            byte = f.read(1)[0]
+            f.seek(int(at) + 4000)
+            f.write(bytes([byte ^ 1]))
+        text = tool(path, status=1)
+        if "fault: page: block 'pc.ram', offset 0x%x, byte %s:" % (
+                int(offset), at) not in text or 'FAULTY, 1 fault\n' not in text:
+            raise AssertionError(text)
 
 
 @suite.test('faults/with-checksums')
