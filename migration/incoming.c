@@ -122,14 +122,23 @@ static bool check_memory(MigrationIncoming *in, GError **error)
     return !why;
 }
 
+/* Pages that are still to come are checked then, if there are checksums. */
+static bool hold_sums(MigrationIncoming *in, GError **error)
+{
+    PageSums *sums = in->restore && restore_is_lazy(in->restore) && in->proof ?
+        proof_load_take_sums(in->proof) : NULL;
+
+    return !sums || restore_hold_sums(in->restore, sums, error);
+}
+
 /*
  * Everything that can fail comes before SHUT: once the source has heard that
  * all is well it lets go of the guest, and nothing may stop it here any more.
  */
 static bool load_all(MigrationIncoming *in, Stream *s, GError **error)
 {
-    bool ok = loadvm_run(in->load, s, error) && activate(in, error) &&
-        check_memory(in, error);
+    bool ok = loadvm_run(in->load, s, error) && hold_sums(in, error) &&
+        activate(in, error) && check_memory(in, error);
 
     loadvm_send_shut(in->load, ok ? 0 : 1);
     return ok;

@@ -217,7 +217,7 @@ char *migration_info_text(const MigrationInfo *info)
         LINE(text, "verify time: " N " us", info->verify_time_ns / 1000);
     }
     if (info->has_unchecked_pages) {
-        LINE(text, "pages not checked before the guest ran: " N,
+        LINE(text, "pages not checked, as they are mapped: " N,
              info->unchecked_pages);
     }
     add_addresses(text, info);

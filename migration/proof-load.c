@@ -14,6 +14,7 @@
 struct ProofLoad {
     ProofLoadConfig config;
     PageSums *sums;     /* of what has come */
+    bool loaded;        /* the table was there, and right */
 };
 
 ProofLoad *proof_load_new(const ProofLoadConfig *config, GError **error)
@@ -47,6 +48,15 @@ void proof_load_free(ProofLoad *pl)
 PageSums *proof_load_sums(const ProofLoad *pl)
 {
     return pl->sums;
+}
+
+PageSums *proof_load_take_sums(ProofLoad *pl)
+{
+    if (!pl->loaded) {
+        return NULL;
+    }
+    __atomic_store_n(pl->config.unchecked_pages, 0, __ATOMIC_RELAXED);
+    return g_steal_pointer(&pl->sums);
 }
 
 /* The first page of the range that is not what came. */
@@ -130,6 +140,7 @@ static bool load(void *opaque, Stream *s, WireSection type, uint32_t version,
         return false;
     }
     tell_unchecked(pl);
+    pl->loaded = true;
     return true;
 }
 

@@ -38,6 +38,11 @@ ProofLoad *proof_load_new(const ProofLoadConfig *config, GError **error);
 void proof_load_free(ProofLoad *pl);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ProofLoad, proof_load_free)
 
+/** proof_load_take_sums() - the table that was loaded, for somebody who holds
+ *  all pages against it that nobody has looked at
+ *  Context: after the end of the stream. Returns: NULL if there was none. */
+PageSums *proof_load_take_sums(ProofLoad *pl);
+
 /** proof_load_sums() - where the pages that come are to be noted
  *  Returns: owned by @pl. */
 PageSums *proof_load_sums(const ProofLoad *pl);

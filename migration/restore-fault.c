@@ -150,6 +150,7 @@ bool restore_fault_start(Restore *r, GError **error)
     f->uffd.fd = -1;
     f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     f->pieces = g_array_new(FALSE, FALSE, sizeof(FaultPiece));
+    f->early = g_array_new(FALSE, FALSE, sizeof(FaultEarly));
     f->window_pages = MAX(r->config.read_ahead_bytes >> TM_PAGE_BITS, 1);
     f->window = g_aligned_alloc(f->window_pages, TM_PAGE_BYTES, TM_PAGE_BYTES);
     g_mutex_init(&f->lock);
@@ -173,6 +174,7 @@ void restore_fault_fetch(RestoreFault *f)
 {
     g_mutex_lock(&f->lock);
     f->go = true;
+    g_clear_pointer(&f->early, g_array_unref); /* no table has come */
     g_cond_broadcast(&f->changed);
     g_mutex_unlock(&f->lock);
 }
@@ -359,6 +361,7 @@ void restore_fault_free(RestoreFault *f)
     g_clear_pointer(&f->missed, g_array_unref);
     close(f->wake_fd);
     channel_unref(f->from);
+    g_clear_pointer(&f->early, g_array_unref);
     g_array_unref(f->pieces);
     g_aligned_free(f->window);
     g_clear_error(&f->error);

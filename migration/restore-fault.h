@@ -52,6 +52,13 @@ typedef struct FaultPiece {
     uint64_t first, end;
 } FaultPiece;
 
+/* A page that came before the table of checksums. */
+typedef struct FaultEarly {
+    const RestoreBlock *rb;
+    uint64_t page, sum;
+    bool filled;
+} FaultEarly;
+
 struct RestoreFault {
     Restore *r;
     Channel *from;             /* the file, or itself past the page cache */
@@ -72,6 +79,10 @@ struct RestoreFault {
     GCond changed;             /* @quit or @go was set */
     bool go;                   /* the fetcher may begin */
     GError *error;             /* the first */
+    GArray *early;             /* of FaultEarly; NULL: the table is there, or
+                                  there is none. Guarded, too */
+    bool checks;               /* pages are held against the table; settled
+                                  before @early is NULL */
     RestoreFaultStats stats;
 };
 
@@ -115,6 +126,17 @@ gpointer fault_fetch(gpointer opaque);
  */
 int fault_bring(RestoreFault *f, RestoreBlock *rb, uint64_t first, uint64_t n,
                 const uint8_t *data, uint64_t *ret_pages);
+
+/**
+ * fault_check() - hold pages that were read against their checksums, or note
+ *                 them for when there are some
+ * Errors: block and place of the first that is wrong.
+ */
+bool fault_check(RestoreFault *f, const RestoreBlock *rb, uint64_t first,
+                 uint64_t n, const uint8_t *data, GError **error);
+
+/** fault_hold_sums() - restore_hold_sums() for its threads. */
+bool fault_hold_sums(RestoreFault *f, GError **error);
 
 /** fault_read() - pages of the file to @buf. Errors: the file's. */
 bool fault_read(RestoreFault *f, const RestoreBlock *rb, uint64_t first,

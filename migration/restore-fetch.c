@@ -82,7 +82,8 @@ static bool bring_run(Fetcher *ft, RestoreBlock *rb, uint64_t first, uint64_t n,
     uint64_t pages = 0;
     int err;
 
-    if (!fault_read(f, rb, first, n, ft->buffer, error)) {
+    if (!fault_read(f, rb, first, n, ft->buffer, error) ||
+        !fault_check(f, rb, first, n, ft->buffer, error)) {
         return false;
     }
     err = fault_bring(f, rb, first, n, ft->buffer, &pages);

@@ -31,6 +31,7 @@ struct Restore {
     Channel *file;
     GArray *blocks;       /* of RestoreBlock, in the file's order */
     PageSums *sums;       /* NULL: pages have none. Not owned */
+    PageSums *held;       /* the same, owned from restore_hold_sums() on */
     uint64_t file_bytes;  /* its length */
     /* Settled before @is_done, which is atomic. */
     uint64_t memory_ns;   /* how long restore_memory() took */

@@ -104,30 +104,6 @@ static bool is_wanted(const RestoreBlock *rb, uint64_t page)
     return bitmap_test_bit(rb->bitmap, page) && !fault_is_there(rb, page);
 }
 
-/* What was read of [first, end) but the touched page, run by run. */
-static int bring_rest(RestoreFault *f, RestoreBlock *rb, uint64_t first,
-                      uint64_t end)
-{
-    uint64_t page = first, pages = 0;
-    int err = 0;
-
-    while (page < end && !err) {
-        uint64_t n = 0;
-
-        while (page + n < end && is_wanted(rb, page + n)) {
-            n++;
-        }
-        if (n) {
-            err = fault_bring(f, rb, page, n,
-                              f->window + ((page - first) << TM_PAGE_BITS),
-                              &pages);
-        }
-        page += MAX(n, 1);
-    }
-    add(&f->stats.ahead_bytes, pages << TM_PAGE_BITS);
-    return err;
-}
-
 static bool fail_bring(const RestoreBlock *rb, uint64_t page, int err,
                        GError **error)
 {
@@ -137,6 +113,39 @@ static bool fail_bring(const RestoreBlock *rb, uint64_t page, int err,
                            page, rb->block->name);
     }
     return !err || err == -ECANCELED;
+}
+
+/* @data: of these pages, from the file. Adds to @bytes. */
+static bool bring(RestoreFault *f, RestoreBlock *rb, uint64_t page, uint64_t n,
+                  const uint8_t *data, uint64_t *bytes, GError **error)
+{
+    uint64_t pages = 0;
+    int err;
+
+    if (!fault_check(f, rb, page, n, data, error)) {
+        return false;
+    }
+    err = fault_bring(f, rb, page, n, data, &pages);
+    add(bytes, pages << TM_PAGE_BITS);
+    return fail_bring(rb, page, err, error);
+}
+
+/* What was read of [first, end) but the touched page, run by run. */
+static bool bring_rest(RestoreFault *f, RestoreBlock *rb, uint64_t first,
+                       uint64_t end, GError **error)
+{
+    for (uint64_t page = first, n; page < end; page += MAX(n, 1)) {
+        n = 0;
+        while (page + n < end && is_wanted(rb, page + n)) {
+            n++;
+        }
+        if (n && !bring(f, rb, page, n,
+                        f->window + ((page - first) << TM_PAGE_BITS),
+                        &f->stats.ahead_bytes, error)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Somebody missed a page of these. */
@@ -157,9 +166,6 @@ static bool serve_data(RestoreFault *f, RestoreBlock *rb, uint64_t page,
                        uint64_t first, uint64_t end, int64_t since_ns,
                        GError **error)
 {
-    uint64_t pages = 0;
-    int err;
-
     /* The fetcher may bring any of them meanwhile, @page too. */
     while (first < page && !is_wanted(rb, first)) {
         first++;
@@ -167,18 +173,14 @@ static bool serve_data(RestoreFault *f, RestoreBlock *rb, uint64_t page,
     while (end - 1 > page && !is_wanted(rb, end - 1)) {
         end--;
     }
-    if (!fault_read(f, rb, first, end - first, f->window, error)) {
+    if (!fault_read(f, rb, first, end - first, f->window, error) ||
+        !bring(f, rb, page, 1, f->window + ((page - first) << TM_PAGE_BITS),
+               &f->stats.fault_bytes, error)) {
         return false;
     }
-    err = fault_bring(f, rb, page, 1,
-                      f->window + ((page - first) << TM_PAGE_BITS), &pages);
-    if (!err) {
-        note_touch(f, since_ns);
-        add(&f->stats.fault_bytes, pages << TM_PAGE_BITS);
-        note_missed(f, rb, first, end);
-        err = bring_rest(f, rb, first, end);
-    }
-    return fail_bring(rb, page, err, error);
+    note_touch(f, since_ns);
+    note_missed(f, rb, first, end);
+    return bring_rest(f, rb, first, end, error);
 }
 
 static bool serve_page(RestoreFault *f, const FaultPiece *piece, uint64_t page,

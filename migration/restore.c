@@ -38,6 +38,7 @@ void restore_free(Restore *r)
         return;
     }
     restore_fault_free(r->fault);
+    page_sums_free(r->held);
     g_free(r->working_set);
     g_array_unref(r->blocks);
     channel_unref(r->file);
@@ -47,6 +48,12 @@ void restore_free(Restore *r)
 void restore_set_sums(Restore *r, PageSums *sums)
 {
     r->sums = sums;
+}
+
+bool restore_hold_sums(Restore *r, PageSums *sums, GError **error)
+{
+    r->held = sums;
+    return fault_hold_sums(r->fault, error);
 }
 
 /* ---- taking in ------------------------------------------------------- */
@@ -161,13 +168,10 @@ static void note_unread(Restore *r)
 
 static bool check_mode(const Restore *r, GError **error)
 {
-    RestoreMode mode = r->config.mode;
-
-    if (restore_mode_is_late(mode) && r->config.must_check) {
-        tm_error_set(error, "parameter 'x-restore-mode': '%s' does not hold "
-                     "all pages against their checksums before the guest runs, "
-                     "as capability 'page-checksums' asks for ('x-verify' "
-                     "does)", RestoreMode_str(mode));
+    if (r->config.mode == RESTORE_MODE_MAP && r->config.must_check) {
+        tm_error_set(error, "parameter 'x-restore-mode': 'map' does not hold "
+                     "pages against their checksums, as capability "
+                     "'page-checksums' asks for ('x-verify' does)");
         return false;
     }
     return true;

@@ -59,8 +59,8 @@ typedef struct RestoreConfig {
     bool direct_io;       /* read past the page cache */
     FdSets *fdsets;       /* that the file was opened with; may be NULL */
     bool must_check;      /* all pages are to be held against checksums, so
-                             all have to be read: "auto" does, "map" and
-                             "fault" fail */
+                             all have to be read: "auto" does, "fault" when
+                             they come, "map" fails */
 } RestoreConfig;
 
 /** restore_mode_is_late() - may the guest run before memory was read? */
@@ -104,6 +104,15 @@ void restore_set_sums(Restore *r, PageSums *sums);
 /** restore_is_lazy() - may the guest run although pages are missing?
  *  Context: after restore_memory(). */
 bool restore_is_lazy(const Restore *r);
+
+/**
+ * restore_hold_sums() - the file's table of checksums has been read: hold all
+ *                       pages against it that came by touches, or will come
+ * @sums: those of restore_set_sums(); ours from now on, also on errors
+ * Context: the loading thread; restore_is_lazy(), before restore_fetch(); once.
+ * Errors:  block and place of a page that is wrong or that the file lacks.
+ */
+bool restore_hold_sums(Restore *r, PageSums *sums, GError **error);
 
 /** restore_fetch() - the guest was let go: bring what is missing, in the
  *  background. Context: restore_is_lazy(); once. */
