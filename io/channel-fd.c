@@ -13,6 +13,10 @@
 #include "io/channel-kinds.h"
 #include "util/error.h"
 
+/* Some take a lock only to see whether they could. */
+#define LOCK_TRIES 5
+#define LOCK_WAIT_US 2000
+
 Channel *channel_fd_new(int fd, GError **error)
 {
     struct stat st;
@@ -91,12 +95,59 @@ static int open_any(const char *path, int flags, FdSets *fdsets,
  */
 static int lock_fd(int fd, const struct stat *st, bool writes)
 {
-    if ((S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)) &&
-        flock(fd, (writes ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0 &&
-        errno == EWOULDBLOCK) {
-        return -EWOULDBLOCK;
+    int op = (writes ? LOCK_EX : LOCK_SH) | LOCK_NB;
+    unsigned tries = LOCK_TRIES;
+
+    if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode)) {
+        return 0;
+    }
+    while (flock(fd, op) < 0) {
+        if (errno != EWOULDBLOCK) {
+            return 0;
+        }
+        if (!--tries) {
+            return -EWOULDBLOCK;
+        }
+        g_usleep(LOCK_WAIT_US);
     }
     return 0;
+}
+
+/* Who had the lock before us may have given the file another name, or removed
+ * it: what is in it is not ours to cut off then. */
+static bool is_still_at(const char *path, const struct stat *st)
+{
+    struct stat now;
+
+    return !S_ISREG(st->st_mode) ||
+        (stat(path, &now) == 0 && now.st_dev == st->st_dev &&
+         now.st_ino == st->st_ino);
+}
+
+/* Open and lock; -EWOULDBLOCK: somebody else has the lock. */
+static int open_and_lock(const char *path, int flags, FdSets *fdsets,
+                         struct stat *ret_st, bool *ret_own)
+{
+    bool writes = (flags & O_ACCMODE) != O_RDONLY;
+    int64_t set_id;
+
+    for (unsigned tries = LOCK_TRIES; tries; tries--) {
+        int fd = open_any(path, flags, fdsets, ret_st, ret_own);
+
+        if (fd < 0 || !*ret_own) {
+            return fd;
+        }
+        if (lock_fd(fd, ret_st, writes) < 0) {
+            close(fd);
+            return -EWOULDBLOCK;
+        }
+        if (!writes || fdsets_path_id(path, &set_id) ||
+            is_still_at(path, ret_st)) {
+            return fd;
+        }
+        close(fd);
+    }
+    return -ESTALE;
 }
 
 /* Makes @fd ready at @offset; 0 or -errno. */
@@ -126,19 +177,19 @@ static int open_and_prepare(const char *path, uint64_t offset, int flags,
                            G_GUINT64_FORMAT " of '%s'", offset, path);
         return -1;
     }
-    fd = open_any(path, flags | (writes ? O_CREAT : 0), fdsets, &st, ret_own);
-    if (fd < 0) {
-        tm_error_set_errno(error, fd, "cannot open '%s' for %s%s", path,
-                           writes ? "writing" : "reading", fd == -ENXIO ?
-                           ", which nobody reads from" : "");
-        return -1;
-    }
-    if (*ret_own && lock_fd(fd, &st, writes) < 0) {
+    fd = open_and_lock(path, flags | (writes ? O_CREAT : 0), fdsets, &st,
+                       ret_own);
+    if (fd == -EWOULDBLOCK) {
         tm_error_set(error, writes ? "cannot open '%s' for writing: it is in "
                      "use, as a guest's disk, by a guest that was restored "
                      "from it or by a migration" :
                      "cannot open '%s' for reading: it is being written", path);
-        close(fd);
+        return -1;
+    }
+    if (fd < 0) {
+        tm_error_set_errno(error, fd, "cannot open '%s' for %s%s", path,
+                           writes ? "writing" : "reading", fd == -ENXIO ?
+                           ", which nobody reads from" : "");
         return -1;
     }
     ret = prepare_fd(fd, &st, offset, writes);

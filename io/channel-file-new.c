@@ -53,6 +53,34 @@ static void look_like(int fd, const struct stat *old)
     }
 }
 
+/* Is a part that is there one that was not finished? Such a one is empty or
+ * begins with zeros; what else is called so is somebody's. */
+static bool may_be_overwritten(const char *part, GError **error)
+{
+    static const uint8_t zeros[8];
+    uint8_t head[8];
+    struct stat st;
+    int fd = open(part, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    ssize_t n = -1;
+    bool ok;
+
+    if (fd < 0 && errno == ENOENT) {
+        return true;
+    }
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        n = pread(fd, head, sizeof(head), 0);
+    }
+    ok = n == 0 || (n == sizeof(head) && !memcmp(head, zeros, sizeof(zeros)));
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (!ok) {
+        tm_error_set(error, "'%s' is in the way: it is no file that was begun "
+                     "and not finished", part);
+    }
+    return ok;
+}
+
 Channel *channel_file_open_new(const char *path, FdSets *fdsets, GError **error)
 {
     struct stat old;
@@ -67,8 +95,10 @@ Channel *channel_file_open_new(const char *path, FdSets *fdsets, GError **error)
         tm_error_set(error, "cannot replace '%s': it is in use, as a guest's "
                      "disk, by a guest that was restored from it or by a "
                      "migration", path);
-    } else {
-        c = channel_file_open(part ? part : path, 0, O_WRONLY, fdsets, error);
+    } else if (!part) {
+        c = channel_file_open(path, 0, O_WRONLY, fdsets, error);
+    } else if (may_be_overwritten(part, error)) {
+        c = channel_file_open(part, 0, O_WRONLY | O_NOFOLLOW, NULL, error);
     }
     f = c && final ? channel_file_of(c) : NULL;
     if (f) {

@@ -15,14 +15,27 @@
 /* A shutdown is seen after so much at the latest. */
 #define STEP_BYTES (INT64_C(8) << 20)
 
+static bool fail_sync(FileChannel *f, int err, GError **error)
+{
+    channel_set_errno(&f->fdc.base, "sync", err, error);
+    return false;
+}
+
+/* Does the file have no such call? All else is an error of the medium. */
+static bool has_no_steps(int err)
+{
+    return err == ESPIPE || err == EINVAL || err == ENOSYS || err == EOPNOTSUPP;
+}
+
 /*
  * fsync() takes as long as the medium does and nothing ends it, so most of the
- * work is done before it, in steps. What the steps cannot do or fail to do,
- * fsync() does or fails to do.
+ * work is done before it, in steps, the next one begun before a step is waited
+ * for. An error that a step has told fsync() does not tell again: the kernel
+ * counts it as heard.
  */
 static bool write_back(FileChannel *f, GError **error)
 {
-    const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+    const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
         SYNC_FILE_RANGE_WAIT_AFTER;
     int fd = f->fdc.write_fd;
     struct stat st;
@@ -35,8 +48,10 @@ static bool write_back(FileChannel *f, GError **error)
             channel_set_shut(&f->fdc.base, error);
             return false;
         }
-        if (sync_file_range(fd, at, STEP_BYTES, all) < 0) {
-            break;
+        if (sync_file_range(fd, at + STEP_BYTES, STEP_BYTES,
+                            SYNC_FILE_RANGE_WRITE) < 0 ||
+            sync_file_range(fd, at, STEP_BYTES, wait) < 0) {
+            return has_no_steps(errno) || fail_sync(f, errno, error);
         }
     }
     return true;
@@ -102,13 +117,19 @@ bool channel_file_name(Channel *c, GError **error)
         return true;
     }
     if (rename(f->path, f->final) < 0) {
-        tm_error_set_errno(error, errno, "cannot rename '%s' to '%s'", f->path,
-                           f->final);
+        tm_error_set_errno(error, errno, "all is saved, but '%s', where it is, "
+                           "cannot be renamed to '%s'", f->path, f->final);
+        g_clear_pointer(&f->final, g_free); /* it is not removed */
         return false;
     }
     g_free(f->path);
     f->path = g_steal_pointer(&f->final);
-    return sync_name(f, error);
+    if (!sync_name(f, error)) {
+        g_prefix_error(error, "'%s' is the new one, but may be the old one "
+                       "after a loss of power: ", f->path);
+        return false;
+    }
+    return true;
 }
 
 bool channel_file_sync(Channel *c, GError **error)
@@ -124,8 +145,7 @@ bool channel_file_sync(Channel *c, GError **error)
     }
     ret = sync_fd(f->fdc.write_fd);
     if (ret < 0) {
-        channel_set_errno(c, "sync", -ret, error);
-        return false;
+        return fail_sync(f, -ret, error);
     }
     return f->name_synced || sync_name(f, error);
 }

@@ -65,7 +65,9 @@ Channel *channel_file_open(const char *path, uint64_t offset, int flags,
  * channel_file_open_new() - write a file that replaces another when it is whole
  * A regular file, or a name that nothing has, is written as PATH.part next to
  * it, with the owner and the mode of the old one if that is allowed, until
- * channel_file_name(); closed before that, it is removed. Links are followed.
+ * channel_file_name(); closed before that, it is removed. Links are followed,
+ * but not one that is called PATH.part; only what was begun and not finished
+ * may be called so.
  * What else @path may be (a device, a pipe, an fd set) is opened as it is.
  * Errors:  as channel_file_open(); the old file is in use; PATH.part is.
  */
@@ -77,7 +79,7 @@ Channel *channel_file_open_new(const char *path, FdSets *fdsets,
  *                       on the medium
  * Of other channels: nothing. After channel_file_sync().
  * Context: any thread; blocks as long as the medium takes.
- * Errors:  the file cannot be renamed: it goes when it is closed. Or it has
+ * Errors:  the file cannot be renamed: it stays, called PATH.part. Or it has
  *          its name and that may not be on the medium.
  */
 bool channel_file_name(Channel *c, GError **error);

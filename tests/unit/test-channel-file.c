@@ -253,9 +253,10 @@ static void test_new_is_refused(void)
     refuse_new("it is in use");
     g_assert_false(has_part());
     channel_unref(c);
-    c = new_or_fail(path);
+    c = channel_file_open_new(path, NULL, NULL);
     refuse_new("it is in use"); /* the part is */
     g_assert_true(has_part()); /* and is not removed */
+    g_assert_true(channel_write_full(c, "new", 3, NULL));
     g_assert_true(channel_file_name(c, NULL));
     channel_unref(c);
     expect_file("new");
@@ -263,6 +264,92 @@ static void test_new_is_refused(void)
     g_assert_nonnull(c);
     g_assert_true(channel_file_name(c, NULL));
     channel_unref(c);
+}
+
+static char *part_name(void)
+{
+    return g_strconcat(path, ".part", NULL);
+}
+
+/* A link, a FIFO and somebody's file are left alone, an unfinished one not. */
+static void test_new_spares_what_is_called_so(void)
+{
+    g_autofree char *part = part_name();
+    g_autofree char *got = NULL;
+    Channel *c;
+
+    write_file("precious");
+    g_assert_cmpint(symlink("file", part), ==, 0);
+    refuse_new("is in the way");
+    expect_file("precious");
+    unlink(part);
+    g_assert_cmpint(mkfifo(part, 0600), ==, 0);
+    refuse_new("is in the way");
+    unlink(part);
+    g_assert_true(g_file_set_contents(part, "diary", -1, NULL));
+    refuse_new("is in the way");
+    g_assert_true(g_file_get_contents(part, &got, NULL, NULL));
+    g_assert_cmpstr(got, ==, "diary");
+    g_assert_true(g_file_set_contents(part, "\0\0\0\0\0\0\0\0old", 11, NULL));
+    c = new_or_fail(path);
+    g_assert_true(channel_file_name(c, NULL));
+    channel_unref(c);
+    expect_file("new");
+    g_assert_false(has_part());
+}
+
+static void test_new_stays_if_it_cannot_be_named(void)
+{
+    g_autofree char *part = part_name();
+    g_autofree char *got = NULL;
+    g_autoptr(GError) error = NULL;
+    Channel *c;
+
+    unlink(path);
+    c = new_or_fail(path);
+    g_assert_cmpint(mkdir(path, 0700), ==, 0);
+    g_assert_false(channel_file_name(c, &error));
+    g_assert_nonnull(strstr(error->message, part));
+    channel_unref(c);
+    g_assert_true(g_file_get_contents(part, &got, NULL, NULL));
+    g_assert_cmpstr(got, ==, "new");
+    unlink(part);
+    rmdir(path);
+}
+
+static gpointer take_over(gpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    Channel *c = NULL;
+
+    while (!c) {
+        c = channel_file_open_new(path, NULL, &error);
+        g_clear_error(&error);
+    }
+    channel_unref(c); /* without a word in it */
+    return NULL;
+}
+
+/* The second opens what the first is about to rename. */
+static void test_new_is_not_cut_by_the_next(void)
+{
+    static const char whole[] = "\0\0\0\0\0\0\0\0whole";
+
+    for (unsigned i = 0; i < 300; i++) {
+        Channel *c = channel_file_open_new(path, NULL, NULL);
+        g_autofree char *got = NULL;
+        GThread *thread;
+        gsize n;
+
+        g_assert_true(channel_write_full(c, whole, sizeof(whole), NULL));
+        thread = g_thread_new("next", take_over, NULL);
+        g_usleep(i % 50 * 4);
+        g_assert_true(channel_file_name(c, NULL));
+        channel_unref(c);
+        g_thread_join(thread);
+        g_assert_true(g_file_get_contents(path, &got, &n, NULL));
+        g_assert_cmpmem(got, n, whole, sizeof(whole));
+    }
 }
 
 /* ---- what files can do --------------------------------------------------- */
@@ -385,6 +472,12 @@ int main(int argc, char **argv)
                     test_new_goes_if_it_is_not_whole);
     g_test_add_func("/channel-file/new/follows-links", test_new_follows_links);
     g_test_add_func("/channel-file/new/is-refused", test_new_is_refused);
+    g_test_add_func("/channel-file/new/spares-what-is-called-so",
+                    test_new_spares_what_is_called_so);
+    g_test_add_func("/channel-file/new/stays-if-it-cannot-be-named",
+                    test_new_stays_if_it_cannot_be_named);
+    g_test_add_func("/channel-file/new/is-not-cut-by-the-next",
+                    test_new_is_not_cut_by_the_next);
     g_test_add_func("/channel-file/size-punch-and-sync",
                     test_size_punch_and_sync);
     g_test_add_func("/channel-file/direct/is-the-same-file",

@@ -31,6 +31,7 @@ static struct {
     unsigned writes, syncs, directory_syncs;
     unsigned bad;          /* moments at which a power loss would lie */
     unsigned fail_sync;    /* the n-th from 1 fails; 0: none */
+    unsigned steps, fail_step; /* the same of steps of a sync */
 } medium;
 
 static ino_t ino_of(int fd)
@@ -91,6 +92,23 @@ int fsync(int fd)
         return -1;
     }
     return syscall(SYS_fsync, fd);
+}
+
+/* The kernel tells an error to one who asks, not to two. */
+int sync_file_range(int fd, off64_t offset, off64_t n, unsigned flags)
+{
+    bool fails = false;
+
+    g_mutex_lock(&medium.lock);
+    if (medium.file && ino_of(fd) == medium.file) {
+        fails = ++medium.steps == medium.fail_step;
+    }
+    g_mutex_unlock(&medium.lock);
+    if (fails) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_sync_file_range, fd, offset, n, flags);
 }
 
 /* ---- jobs ---------------------------------------------------------------- */
@@ -209,6 +227,24 @@ static void fails_at_sync(bool mapped, unsigned n)
     tear_down(&rig);
 }
 
+/* What a step of a sync has been told nobody else is. */
+static void test_failed_step_leaves_no_seal(void)
+{
+    for (unsigned mapped = 0; mapped < 2; mapped++) {
+        Rig rig;
+
+        set_up(&rig, mapped, NULL);
+        medium.fail_step = 2;
+        start(&rig);
+        job_run_until(&rig.job, has_ended, 0);
+        g_assert_cmpint(job_status(&rig.job), ==, MIGRATION_STATUS_FAILED);
+        g_assert_nonnull(strstr(rig.job.m->error->message, "No space left"));
+        g_assert_cmphex(head_of(&rig), ==, 0);
+        g_assert_cmpuint(medium.steps, ==, 2);
+        tear_down(&rig);
+    }
+}
+
 static void test_sync_failure_leaves_no_seal(void)
 {
     for (unsigned n = 1; n <= 3; n++) {
@@ -274,6 +310,8 @@ int main(int argc, char **argv)
                     test_seal_is_written_last);
     g_test_add_func("/file-seal/sync-failure/leaves-no-seal",
                     test_sync_failure_leaves_no_seal);
+    g_test_add_func("/file-seal/sync-failure/in-a-step-leaves-no-seal",
+                    test_failed_step_leaves_no_seal);
     g_test_add_func("/file-seal/cancel/leaves-no-seal",
                     test_cancelled_has_no_seal);
     g_test_add_func("/file-seal/others/are-not-sealed",

@@ -324,7 +324,8 @@ def tells_events():
 
 @suite.test('tells/size')
 def tells_size():
-    """A file is no larger than what is not zero, plus one percent."""
+    """A stream is no larger than what is not zero, 9 bytes for each page that
+    is, and one percent."""
     with machine(suite, 'idle', mem=256 << 20) as vm:
         vm.wait_serial(b'B')
         block = os.urandom(1 << 20)
