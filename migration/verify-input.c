@@ -22,6 +22,7 @@ struct VerifyInput {
     const uint8_t *memory;   /* NULL: a descriptor */
     int fd;
     bool can_seek;
+    bool is_device;
     uint64_t size;           /* if it can seek */
     uint64_t base;           /* of the window */
     size_t len;              /* bytes in it */
@@ -54,7 +55,7 @@ VerifyInput *verify_input_new_fd(int fd)
         in->size = st.st_size;
     } else if (S_ISBLK(st.st_mode) &&
                ioctl(fd, BLKGETSIZE64, &in->size) == 0) {
-        in->can_seek = true;
+        in->can_seek = in->is_device = true;
     }
     return in;
 }
@@ -71,6 +72,16 @@ void verify_input_free(VerifyInput *in)
 bool verify_input_can_seek(const VerifyInput *in)
 {
     return in->can_seek;
+}
+
+bool verify_input_is_device(const VerifyInput *in)
+{
+    return in->is_device;
+}
+
+void verify_input_set_device(VerifyInput *in)
+{
+    in->is_device = true;
 }
 
 uint64_t verify_input_size(const VerifyInput *in)
@@ -179,25 +190,22 @@ const uint8_t *verify_input_look(VerifyInput *in, uint64_t at, size_t n,
 }
 
 uint8_t *verify_input_rest(VerifyInput *in, uint64_t at, size_t max,
-                           size_t *ret_n)
+                           size_t *ret_n, bool *ret_more)
 {
     g_autoptr(GByteArray) rest = g_byte_array_new();
     size_t n;
 
-    if (in->can_seek && in->size > at && in->size - at > max) {
-        return NULL;
-    }
     do {
-        const uint8_t *data = verify_input_look(in, at + rest->len,
-                                                VERIFY_LOOK_MAX, &n);
+        const uint8_t *data =
+            verify_input_look(in, at + rest->len,
+                              MIN(max - rest->len, VERIFY_LOOK_MAX), &n);
 
         g_byte_array_append(rest, data, n);
-        if (rest->len > max) {
-            return NULL;
-        }
-    } while (n);
+    } while (n && rest->len < max);
+    *ret_n = rest->len;
+    verify_input_look(in, at + rest->len, 1, &n);
+    *ret_more = n;
     g_byte_array_append(rest, (const uint8_t *)"", 1); /* never NULL */
-    *ret_n = rest->len - 1;
     return g_byte_array_steal(rest, NULL);
 }
 

@@ -34,6 +34,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VerifyInput, verify_input_free)
  *  known? Not that of a pipe. */
 bool verify_input_can_seek(const VerifyInput *in);
 
+/** verify_input_is_device() - does it go on behind its end, with bytes that
+ *  somebody else has left there? So does a block device, which is as long as
+ *  it is. _set_device: so does this one, an image of one. */
+bool verify_input_is_device(const VerifyInput *in);
+void verify_input_set_device(VerifyInput *in);
+
 /** verify_input_size() - bytes; of an input that can seek. */
 uint64_t verify_input_size(const VerifyInput *in);
 
@@ -47,12 +53,12 @@ const uint8_t *verify_input_look(VerifyInput *in, uint64_t at, size_t n,
                                  size_t *ret_n);
 
 /**
- * verify_input_rest() - all bytes from @at on
- * @max: if there are more, there are none
- * Returns: to be freed with g_free(); NULL if there are more than @max.
+ * verify_input_rest() - the bytes from @at on, at most @max
+ * @ret_more: whether there are more
+ * Returns: to be freed with g_free(); never NULL.
  */
 uint8_t *verify_input_rest(VerifyInput *in, uint64_t at, size_t max,
-                           size_t *ret_n);
+                           size_t *ret_n, bool *ret_more);
 
 /** verify_input_stream() - what begins at @at, for parsers; the input is not
  *  to be used beside it. Returns: to be freed before the input. */

@@ -62,6 +62,11 @@ void verify_report_free(VerifyReport *report)
     }
 }
 
+bool verify_report_is_sound(const VerifyReport *report)
+{
+    return report->n_faults == 0 && report->has_end;
+}
+
 /* ---- finding --------------------------------------------------------- */
 
 VerifyFault *verify_fault(Verify *v, VerifyKind kind,
@@ -187,6 +192,9 @@ char *verify_report_text(const VerifyReport *report, const char *name)
         g_string_append_printf(text, "%s: FAULTY, %" PRIu64 " fault%s\n", name,
                                report->n_faults,
                                report->n_faults == 1 ? "" : "s");
+    } else if (!report->has_end) {
+        g_string_append_printf(text, "%s: UNKNOWN, no fault was found, nor "
+                               "its end\n", name);
     } else {
         g_string_append_printf(text, "%s: sound\n", name);
     }
@@ -242,6 +250,7 @@ static void put_contents(JsonBuilder *b, const VerifyReport *report)
     put_text(b, "machine", report->machine ? report->machine : "");
     put_bool(b, "mapped", report->is_mapped);
     put_bool(b, "checksums", report->has_checksums);
+    put_bool(b, "end-seen", report->has_end);
     put_bool(b, "snapshot", report->is_snapshot);
     put_number(b, "bytes", report->bytes);
     put_number(b, "blocks", report->blocks);
@@ -265,7 +274,7 @@ char *verify_report_json(const VerifyReport *report, const char *name)
 
     json_builder_begin_object(b);
     put_text(b, "file", name);
-    put_bool(b, "sound", report->n_faults == 0);
+    put_bool(b, "sound", verify_report_is_sound(report));
     put_number(b, "fault-count", report->n_faults);
     put_faults(b, report);
     put_contents(b, report);

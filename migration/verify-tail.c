@@ -3,7 +3,9 @@
  * The end of a stream under inspection: devices, end byte, description.
  *
  * Bodies of devices carry no length. The description does, and is the last
- * thing in the file: so it is found first, and the devices are walked by it.
+ * thing of the stream: so it is found first, and the devices are walked by it.
+ * Where the stream ends the file need not: a block device goes on, and behind
+ * a file's end there may be any number of bytes that do not belong to it.
  * Where it and they do not agree, what is there is recognised by the names
  * that the description has, or by footers.
  */
@@ -14,12 +16,19 @@
 #include "util/byteorder.h"
 
 /* Devices and description are some ten kilobytes. */
+#define TAIL_BYTES_FIRST (1u << 20)
 #define TAIL_BYTES_MAX (256u << 20)
+
+/* Texts that are tried, of those that are as long as they say. */
+#define TEXTS_MAX 100
 
 typedef struct Tail {
     Verify *v;
     uint8_t *data;
     size_t n;
+    bool more;             /* the file goes on behind them */
+    bool gave_up;          /* that was told */
+    bool is_device;        /* what is behind the end is not the stream's */
     uint64_t base;         /* place of its first byte */
     size_t pos;
     size_t text;           /* where the description's first byte stands; n: no
@@ -50,21 +59,96 @@ static bool text_is_at(const Tail *t, size_t pos)
            (t->data[pos + 6] == '"' || g_ascii_isspace(t->data[pos + 6]));
 }
 
-/* By its length if that fits, else the last thing that looks like it: its own
- * text cannot. */
-static size_t find_text(const Tail *t)
+static bool end_is_before(const Tail *t, size_t pos)
 {
+    return pos && t->data[pos - 1] == WIRE_SECTION_EOF;
+}
+
+/* QEMU describes lists like this. */
+static bool says_twice(const GError *error)
+{
+    return error && strstr(error->message, "duplicate key");
+}
+
+static bool is_whole_text(const Tail *t, size_t pos)
+{
+    size_t length = load_be32(t->data + pos + 1);
+    const char *text = (const char *)t->data + pos + 5;
+    g_autoptr(GError) error = NULL;
+    uint64_t configuration;
+    GPtrArray *devices;
+
+    if (length < 2 || length > t->n - pos - 5 || text[length - 1] != '}') {
+        return false;
+    }
+    devices = verify_devices_parse(text, length, &configuration, &error);
+    if (devices) {
+        g_ptr_array_unref(devices);
+    }
+    return devices || says_twice(error);
+}
+
+/* One that ends where the file does; t->n: none. */
+static size_t find_last_text(const Tail *t)
+{
+    for (size_t pos = 0; !t->more && !t->is_device && pos + 7 <= t->n; pos++) {
+        if (text_is_at(t, pos) &&
+            load_be32(t->data + pos + 1) == t->n - pos - 5) {
+            return pos;
+        }
+    }
+    return t->n;
+}
+
+/* One that is whole by its own length, whatever is behind it: best one with
+ * the end byte before it. */
+static size_t find_whole_text(const Tail *t)
+{
+    size_t whole = t->n;
+    unsigned tried = 0;
+
+    for (size_t pos = 0; pos + 7 <= t->n && tried < TEXTS_MAX; pos++) {
+        if (!text_is_at(t, pos)) {
+            continue;
+        }
+        tried++;
+        if (is_whole_text(t, pos)) {
+            whole = MIN(whole, pos);
+            if (end_is_before(t, pos)) {
+                return pos;
+            }
+        }
+    }
+    return whole;
+}
+
+/* The last thing that looks like one, which its own text cannot; where other
+ * things than this stream may follow, the first behind an end byte. */
+static size_t find_looks(const Tail *t)
+{
+    bool first = t->more || t->is_device;
     size_t looks = t->n;
 
     for (size_t pos = 0; pos + 7 <= t->n; pos++) {
-        if (text_is_at(t, pos)) {
-            if (load_be32(t->data + pos + 1) == t->n - pos - 5) {
-                return pos;
-            }
+        if (text_is_at(t, pos) && (!first || end_is_before(t, pos))) {
             looks = pos;
+            if (first) {
+                break;
+            }
         }
     }
     return looks;
+}
+
+/* @behind: bytes of the file that are known to be behind the end */
+static void tell_trailing(Tail *t, size_t pos, uint64_t behind)
+{
+    if (t->more && verify_input_can_seek(t->v->in)) {
+        behind = verify_input_size(t->v->in) - t->base - pos;
+    }
+    fault(t, VERIFY_TRAILING, pos, "%s%" PRIu64 " bytes are behind the end",
+          t->more && !verify_input_can_seek(t->v->in) ? "more than " : "",
+          behind);
 }
 
 static void parse_text(Tail *t)
@@ -75,6 +159,9 @@ static void parse_text(Tail *t)
     g_autoptr(GError) error = NULL;
     uint64_t configuration;
 
+    if (t->is_device && length <= left) {
+        left = length;
+    }
     t->devices = verify_devices_parse(text, MIN(length, left), &configuration,
                                       &error);
     if (!t->devices && length != left) {
@@ -83,13 +170,11 @@ static void parse_text(Tail *t)
     if (length > left && !t->devices) {
         fault(t, VERIFY_CUT, t->n, "the file ends in the description");
     } else if (length < left && t->devices && !error) {
-        fault(t, VERIFY_TRAILING, t->text + 5 + length, "%zu bytes are behind "
-              "the end", left - length);
+        tell_trailing(t, t->text + 5 + length, left - length);
     } else if (length != left) {
         fault(t, VERIFY_DESCRIPTION, t->text, "it has %zu bytes and says %zu",
               left, length);
-    } else if (!t->devices && strstr(error->message, "duplicate key")) {
-        /* QEMU describes lists like this. */
+    } else if (!t->devices && says_twice(error)) {
         verify_unchecked(t->v, "how long device sections are: the description "
                          "says some things twice");
     } else if (!t->devices) {
@@ -275,6 +360,19 @@ static void walk_device(Tail *t, unsigned i)
 
 /* ---- without a description --------------------------------------------- */
 
+/* Nothing is at t->n: the file ends @where, or it was not looked at. */
+static void no_more(Tail *t, const char *where)
+{
+    if (!t->more) {
+        fault(t, VERIFY_CUT, t->n, "the file ends %s", where);
+    } else if (!t->gave_up) {
+        verify_unchecked(t->v, "the devices and the end: there is no "
+                         "description within %u MiB behind byte %" PRIu64,
+                         TAIL_BYTES_MAX >> 20, t->base);
+        t->gave_up = true;
+    }
+}
+
 /* The footer of @id from @from on, with something that can follow it. */
 static size_t find_footer(const Tail *t, size_t from, uint32_t id)
 {
@@ -300,7 +398,7 @@ static void walk_footers(Tail *t)
             footer = find_footer(t, t->pos + 1 + stream_bytes(s), header.id);
         }
         if (footer == t->n) {
-            fault(t, VERIFY_CUT, t->n, "the file ends in a device section");
+            no_more(t, "in a device section");
             t->pos = t->n;
             return;
         }
@@ -315,9 +413,13 @@ static void walk_footers(Tail *t)
 static void check_behind(Tail *t)
 {
     size_t left = t->n - t->pos - 1;
+    bool text = left && t->data[t->pos + 1] == WIRE_SECTION_DESCRIPTION;
 
+    if (t->is_device && !text && !t->v->sums) {
+        left = 0; /* it can do without, and this is not its own */
+    }
     if (left && (left >= 7 ||
-                 t->data[t->pos + 1] != WIRE_SECTION_DESCRIPTION)) {
+                 !text)) {
         fault(t, VERIFY_DESCRIPTION, t->pos + 1, "the %zu bytes behind the "
               "end byte are none", left);
     } else if (left || t->v->sums) {
@@ -336,6 +438,7 @@ static void check_end(Tail *t)
     if (t->pos < t->n && t->data[t->pos] == WIRE_SECTION_EOF &&
         (!text || t->pos + 1 == t->text)) {
         t->v->report->is_snapshot = !t->v->stopped && !t->v->ended;
+        t->v->report->has_end = true;
         if (!text) {
             check_behind(t);
         }
@@ -346,13 +449,12 @@ static void check_end(Tail *t)
         fault(t, VERIFY_FRAMING, t->pos, "%zd bytes are where only the end "
               "byte should be", (ssize_t)t->text - (ssize_t)t->pos);
     } else if (!t->v->report->n_kind[VERIFY_CUT]) {
-        fault(t, VERIFY_CUT, t->n, "the file ends before the end byte");
+        no_more(t, "before the end byte");
     }
 }
 
 static void walk(Tail *t, bool found)
 {
-    t->text = find_text(t);
     if (t->text < t->n) {
         parse_text(t);
     }
@@ -378,18 +480,57 @@ static void walk(Tail *t, bool found)
     }
 }
 
+/* Returns: is there no need to read on? */
+static bool find_text(Tail *t)
+{
+    t->text = find_last_text(t);
+    if (t->text == t->n) {
+        t->text = find_whole_text(t);
+    }
+    if (t->text < t->n) {
+        return true;
+    }
+    t->text = find_looks(t);
+    return !t->more;
+}
+
+/* Of a device, which goes on and on, no more than is needed. */
+static void read_tail(Tail *t)
+{
+    size_t max = t->is_device ? TAIL_BYTES_FIRST : TAIL_BYTES_MAX;
+
+    for (;; max = MIN(max * 16, TAIL_BYTES_MAX)) {
+        t->data = verify_input_rest(t->v->in, t->base, max, &t->n, &t->more);
+        if (find_text(t) || max == TAIL_BYTES_MAX) {
+            return;
+        }
+        g_free(t->data);
+    }
+}
+
+/* Behind the last byte that is known to be the stream's. */
+static size_t end_of(const Tail *t)
+{
+    size_t length;
+
+    if (!t->is_device) {
+        return t->n;
+    }
+    if (t->text == t->n) {
+        return MIN(t->pos + 1, t->n);
+    }
+    length = load_be32(t->data + t->text + 1);
+    return t->text + 5 + MIN(length, t->n - t->text - 5);
+}
+
 void verify_tail(Verify *v, bool found)
 {
-    Tail t = { .v = v, .base = v->at };
+    Tail t = { .v = v, .base = v->at,
+               .is_device = verify_input_is_device(v->in) };
 
-    t.data = verify_input_rest(v->in, v->at, TAIL_BYTES_MAX, &t.n);
-    if (!t.data) {
-        verify_unchecked(v, "the devices: more than 256 MiB are behind byte %"
-                         PRIu64, v->at);
-        return;
-    }
+    read_tail(&t);
     walk(&t, found);
-    v->report->bytes = t.base + t.n - v->start;
+    v->report->bytes = t.base + end_of(&t) - v->start;
     if (t.devices) {
         g_ptr_array_unref(t.devices);
     }

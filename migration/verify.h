@@ -62,6 +62,7 @@ typedef struct VerifyReport {
     char *machine;         /* NULL: not named */
     bool has_checksums;
     bool is_mapped;
+    bool has_end;          /* its end byte was seen */
     bool is_snapshot;      /* of a machine that ran on */
     bool has_digest;
     PageSumsKind table;    /* if has_digest */
@@ -85,9 +86,12 @@ const char *verify_kind_name(VerifyKind kind);
  *          pipe. Faults are no errors.
  * Cost:    reads everything once; memory as page-sums.h says, and the device
  *          sections.
- * Returns: a report, sound if it has no faults; NULL with @error.
+ * Returns: a report; NULL with @error.
  */
 VerifyReport *verify_run(VerifyInput *in, uint64_t offset, GError **error);
+
+/** verify_report_is_sound() - it has no faults, and was seen up to its end. */
+bool verify_report_is_sound(const VerifyReport *report);
 
 /** verify_report_free() - NULL is fine. */
 void verify_report_free(VerifyReport *report);

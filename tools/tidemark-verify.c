@@ -16,7 +16,7 @@
 #include "util/error.h"
 
 /* What the exit status says. */
-enum { SOUND = 0, FAULTY = 1, UNREADABLE = 2 };
+enum { SOUND = 0, FAULTY = 1, UNREADABLE = 2, UNKNOWN = 3 };
 
 typedef struct Options {
     char *offset_text;
@@ -42,7 +42,7 @@ static bool parse_options(Options *o, int *argc, char ***argv, GError **error)
     g_option_context_set_summary(
         context, "Tell whether FILE, a saved machine, is sound, and name every "
         "fault. \"-\" is\nstandard input. Exit status: 0 sound, 1 faulty, 2 "
-        "cannot be read.");
+        "cannot be read, 3 no fault was found, but the end was not seen.");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error)) {
         return false;
@@ -99,7 +99,9 @@ static int inspect(const Options *o, GError **error)
         tm_error_set_errno(error, errno, "cannot write the report");
         return UNREADABLE;
     }
-    return report->n_faults ? FAULTY : SOUND;
+    return report->n_faults                  ? FAULTY
+           : verify_report_is_sound(report) ? SOUND
+                                            : UNKNOWN;
 }
 
 int main(int argc, char **argv)

@@ -74,6 +74,7 @@ static void expect_sound(const GByteArray *bytes)
         g_test_message("%s", text);
     }
     g_assert_cmpuint(report->n_faults, ==, 0);
+    g_assert_true(verify_report_is_sound(report));
 }
 
 /* Exactly this fault. @block: NULL: of none; @offset: UINT64_MAX: of none. */
@@ -642,6 +643,114 @@ static void test_fault_of_a_device(void)
     g_byte_array_unref(s.bytes);
 }
 
+/* ---- what is behind the end ---------------------------------------------- */
+
+enum { LARGE = 300 << 20 }; /* more than is looked at */
+
+/* @bytes at the begin of a file of @n bytes; in it, with zeros behind. */
+static VerifyReport *verify_in_file(const GByteArray *bytes, uint64_t n,
+                                    bool device)
+{
+    int fd = memfd_create("stream", MFD_CLOEXEC);
+    g_autoptr(VerifyInput) in = NULL;
+    g_autoptr(GError) error = NULL;
+    VerifyReport *report;
+
+    g_assert_cmpint(write(fd, bytes->data, bytes->len), ==, bytes->len);
+    g_assert_cmpint(ftruncate(fd, MAX(n, bytes->len)), ==, 0);
+    in = verify_input_new_fd(fd);
+    g_assert_false(verify_input_is_device(in));
+    if (device) {
+        verify_input_set_device(in);
+    }
+    report = verify_run(in, 0, &error);
+    g_assert_no_error(error);
+    close(fd);
+    return report;
+}
+
+static void expect_status(const VerifyReport *report, uint64_t n_faults,
+                          uint64_t n_trailing, bool end)
+{
+    g_autofree char *text = verify_report_text(report, "it");
+
+    g_test_message("%s", text);
+    g_assert_cmpuint(report->n_faults, ==, n_faults);
+    g_assert_cmpuint(report->n_kind[VERIFY_TRAILING], ==, n_trailing);
+    g_assert_cmpint(report->has_end, ==, end);
+    g_assert_cmpint(verify_report_is_sound(report), ==, !n_faults && end);
+    g_assert_cmpint(g_str_has_suffix(text, "it: sound\n"), ==,
+                    !n_faults && end);
+    g_assert_cmpint(strstr(text, "it: UNKNOWN, ") != NULL, ==,
+                    !n_faults && !end);
+}
+
+/* Zeros, or the rest of an older stream: on a device it is none of ours, in a
+ * file it is a fault. */
+static void test_behind_the_end(void)
+{
+    for (int older = 0; older < 2; older++) {
+        Sample s = sample_new();
+        size_t n = s.bytes->len;
+        g_autoptr(VerifyReport) file = NULL;
+        g_autoptr(VerifyReport) device = NULL;
+        g_autoptr(VerifyReport) bad = NULL;
+
+        if (older) {
+            insert(&s, s.bytes->data + n, s.bytes->data + 777, n - 777);
+        }
+        file = verify_in_file(s.bytes, n + 64000, false);
+        expect_status(file, 1, 1, true);
+        device = verify_in_file(s.bytes, LARGE, true);
+        expect_status(device, 0, 0, true);
+        g_assert_cmpuint(device->bytes, ==, n);
+        g_assert_cmpuint(device->devices, ==, 3);
+        find(&s, "\5timer", 6)[13] ^= 4;
+        bad = verify_in_file(s.bytes, LARGE, true);
+        expect_status(bad, 1, 0, true);
+        g_assert_cmpuint(bad->n_kind[VERIFY_DEVICE], ==, 1);
+        g_byte_array_unref(s.bytes);
+    }
+}
+
+static void test_far_behind_the_end(void)
+{
+    Sample s = sample_new();
+    g_autoptr(VerifyReport) report = verify_in_file(s.bytes, LARGE, false);
+    g_autofree char *words = g_strdup_printf("%u bytes are behind the end",
+                                             LARGE - s.bytes->len);
+    const VerifyFault *fault = g_ptr_array_index(report->faults, 0);
+
+    expect_status(report, 1, 1, true);
+    g_assert_cmpstr(fault->words, ==, words);
+    g_assert_cmpuint(fault->at, ==, s.bytes->len);
+    g_byte_array_unref(s.bytes);
+}
+
+/* Of a stream whose end was not seen nothing good can be said. */
+static void test_end_is_not_seen(void)
+{
+    Sample s = sample_new();
+    g_autoptr(GByteArray) bytes = save(false, false, no_footers);
+    g_autoptr(VerifyReport) far = NULL;
+    g_autoptr(VerifyReport) bare = NULL;
+
+    /* In the last device, with nothing but zeros behind it. */
+    g_byte_array_set_size(s.bytes, find(&s, "gadget/extra", 12) -
+                                       s.bytes->data);
+    far = verify_in_file(s.bytes, LARGE, false);
+    expect_status(far, 0, 0, false);
+    /* Neither footers nor a description. */
+    for (unsigned n = 0; bytes->data[bytes->len - 1] != 6 ||
+                         load_be32(bytes->data + bytes->len) != n - 4; n++) {
+        g_byte_array_set_size(bytes, bytes->len - 1);
+    }
+    g_byte_array_set_size(bytes, bytes->len - 1);
+    bare = verify(bytes->data, bytes->len);
+    expect_status(bare, 0, 0, false);
+    g_byte_array_unref(s.bytes);
+}
+
 /* ---- many faults --------------------------------------------------------- */
 
 static void test_every_cut_is_one(void)
@@ -858,6 +967,9 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/fault/without-checksums",
                     test_fault_without_checksums);
     g_test_add_func("/verify/fault/device", test_fault_of_a_device);
+    g_test_add_func("/verify/end/behind", test_behind_the_end);
+    g_test_add_func("/verify/end/far-behind", test_far_behind_the_end);
+    g_test_add_func("/verify/end/not-seen", test_end_is_not_seen);
     g_test_add_func("/verify/many/every-cut-is-one", test_every_cut_is_one);
     g_test_add_func("/verify/many/all-are-counted",
                     test_all_are_counted_and_some_kept);
