@@ -178,6 +178,33 @@ static void table_fault(Verify *v, const char *words)
     verify_fault(v, VERIFY_TABLE, NULL, VERIFY_NO_PAGE, v->at, "%s", words);
 }
 
+/* Those that a table is of: with x-ignore-shared it leaves out blocks of which
+ * no page was sent. Which they are the list does not say. */
+static PageSums tabled_blocks(const Verify *v)
+{
+    PageSums tabled = { g_ptr_array_new() };
+
+    for (unsigned i = 0; i < v->came->blocks->len; i++) {
+        PageSumBlock *block = g_ptr_array_index(v->came->blocks, i);
+
+        if (!v->gpas || g_hash_table_contains(v->come, block)) {
+            g_ptr_array_add(tabled.blocks, block);
+        }
+    }
+    return tabled;
+}
+
+static bool get_table(Verify *v, Stream *s, const PageSumsReader *reader,
+                      bool *ret_damaged, GError **error)
+{
+    PageSums tabled = tabled_blocks(v);
+    bool ok = page_sums_get(&tabled, s, reader, &v->report->digest,
+                            ret_damaged, error);
+
+    g_ptr_array_unref(tabled.blocks);
+    return ok;
+}
+
 bool verify_table(Verify *v, uint32_t id)
 {
     g_autoptr(Stream) s = verify_input_stream(v->in, v->at);
@@ -195,8 +222,7 @@ bool verify_table(Verify *v, uint32_t id)
         table_fault(v, error->message);
         g_clear_error(&error);
     }
-    if (!page_sums_get(v->came, s, &reader, &v->report->digest, &damaged,
-                       &error)) {
+    if (!get_table(v, s, &reader, &damaged, &error)) {
         if (stream_error(s) && !verify_look(v, v->at + stream_bytes(s), 1)) {
             v->at += stream_bytes(s);
             return verify_cut(v, NULL, VERIFY_NO_PAGE,

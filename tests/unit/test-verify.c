@@ -175,6 +175,43 @@ static void test_sound_of_memory_held(void)
     g_assert_cmpint(report->table, ==, PAGE_SUMS_HELD);
 }
 
+static void share(Job *job, unsigned i)
+{
+    RAMBlock *block = g_ptr_array_index(job->guest->vm->ram.blocks, i);
+
+    job_set_cap(job, MIGRATION_CAPABILITY_X_IGNORE_SHARED);
+    block->mem->share = block->mem->named = true;
+}
+
+static void share_one(Job *job)
+{
+    share(job, 1);
+}
+
+static void share_all(Job *job)
+{
+    share(job, 0);
+    share(job, 1);
+}
+
+/* The table has only those blocks that were sent. */
+static void test_sound_without_shared(void)
+{
+    static void (*const sets[])(Job *job) = { share_one, share_all };
+
+    for (int i = 0; i < 4; i++) {
+        g_autoptr(GByteArray) bytes = save(i % 2, false, sets[i / 2]);
+        g_autoptr(VerifyReport) report = verify(bytes->data, bytes->len);
+
+        expect_sound(bytes);
+        g_assert_cmpuint(report->blocks, ==, 2);
+        g_assert_cmpuint(report->records, ==, i / 2 ? 0 : 1000);
+        g_assert_cmpint(report->has_digest, ==, i % 2);
+        g_assert_nonnull(strstr(g_ptr_array_index(report->unchecked, 0),
+                                "because it is shared memory"));
+    }
+}
+
 /* ---- ways in ------------------------------------------------------------- */
 
 typedef struct Pour {
@@ -949,6 +986,8 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/sound/streams", test_sound_streams);
     g_test_add_func("/verify/sound/whatever-is-on", test_sound_whatever_is_on);
     g_test_add_func("/verify/sound/of-memory-held", test_sound_of_memory_held);
+    g_test_add_func("/verify/sound/without-shared",
+                    test_sound_without_shared);
     g_test_add_func("/verify/input/all-say-the-same",
                     test_inputs_say_the_same);
     g_test_add_func("/verify/input/looks-anywhere",
