@@ -46,7 +46,7 @@ VerifyInput *verify_input_new_memory(const void *data, size_t n)
 VerifyInput *verify_input_new_fd(int fd)
 {
     VerifyInput *in = g_new0(VerifyInput, 1);
-    struct stat st;
+    struct stat st = { 0 };
 
     in->fd = fd;
     in->window = g_malloc(WINDOW_BYTES);
@@ -176,7 +176,10 @@ const uint8_t *verify_input_look(VerifyInput *in, uint64_t at, size_t n,
         *ret_n = at < in->size ? MIN(n, in->size - at) : 0;
         return in->memory + (*ret_n ? at : 0);
     }
-    if (at > UINT64_MAX - 2 * WINDOW_BYTES) {
+    /* No file has such places: that there is nothing is a fault of whoever
+     * says so, not of whoever reads it. */
+    if (at > INT64_MAX - 2 * WINDOW_BYTES ||
+        (in->can_seek && at >= in->size)) {
         *ret_n = 0;
         return in->window;
     }

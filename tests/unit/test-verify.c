@@ -367,6 +367,10 @@ static void test_input_that_cannot_be_read(void)
     g_assert_null(verify_run(in, 0, &error));
     g_assert_nonnull(strstr(error->message, "cannot read at byte 0"));
     close(fd);
+    verify_input_free(in);
+    in = verify_input_new_fd(-1);
+    g_assert_false(verify_input_can_seek(in));
+    g_assert_false(verify_input_is_device(in));
 }
 
 /* ---- one fault ----------------------------------------------------------- */
@@ -788,6 +792,59 @@ static void test_end_is_not_seen(void)
     g_byte_array_unref(s.bytes);
 }
 
+/* ---- fixed places -------------------------------------------------------- */
+
+static void mapped_on(Job *job)
+{
+    job_set_cap(job, MIGRATION_CAPABILITY_MAPPED_RAM);
+}
+
+static VerifyReport *verify_fd(int fd)
+{
+    g_autoptr(VerifyInput) in = verify_input_new_fd(fd);
+    g_autoptr(GError) error = NULL;
+    VerifyReport *report = verify_run(in, 0, &error);
+
+    g_assert_no_error(error);
+    return report;
+}
+
+static int fd_of(const GByteArray *bytes)
+{
+    int fd = memfd_create("stream", MFD_CLOEXEC);
+
+    g_assert_cmpint(write(fd, bytes->data, bytes->len), ==, bytes->len);
+    return fd;
+}
+
+/* Wherever a header says that things are, the file can be read. */
+static void test_header_of_a_mapped_file(void)
+{
+    g_autoptr(GByteArray) bytes = save(true, false, mapped_on);
+    Sample s = { bytes, 0 };
+    size_t header = find(&s, "\0\0\0\1\0\0\0\0\0\0\x10\0", 12) - bytes->data;
+    int fd = fd_of(bytes);
+    g_autoptr(VerifyReport) good = verify_fd(fd);
+
+    expect_status(good, 0, 0, true);
+    g_assert_true(good->is_mapped);
+    for (unsigned bit = 0; bit < 28 * 8; bit++) {
+        uint8_t *at = bytes->data + header + bit / 8;
+        g_autoptr(VerifyReport) report = NULL;
+
+        *at ^= 1 << bit % 8;
+        g_assert_cmpint(pwrite(fd, at, 1, header + bit / 8), ==, 1);
+        report = verify_fd(fd);
+        if (!report->n_kind[VERIFY_PLACES]) {
+            g_test_message("bit %u", bit);
+        }
+        g_assert_cmpuint(report->n_kind[VERIFY_PLACES], ==, 1);
+        *at ^= 1 << bit % 8;
+        g_assert_cmpint(pwrite(fd, at, 1, header + bit / 8), ==, 1);
+    }
+    close(fd);
+}
+
 /* ---- many faults --------------------------------------------------------- */
 
 static void test_every_cut_is_one(void)
@@ -1009,6 +1066,7 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/end/behind", test_behind_the_end);
     g_test_add_func("/verify/end/far-behind", test_far_behind_the_end);
     g_test_add_func("/verify/end/not-seen", test_end_is_not_seen);
+    g_test_add_func("/verify/mapped/header", test_header_of_a_mapped_file);
     g_test_add_func("/verify/many/every-cut-is-one", test_every_cut_is_one);
     g_test_add_func("/verify/many/all-are-counted",
                     test_all_are_counted_and_some_kept);
