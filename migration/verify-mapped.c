@@ -247,10 +247,12 @@ void verify_mapped_pages(Verify *v)
 {
     uint64_t at = v->at;
 
-    for (unsigned i = 0; i < v->came->blocks->len && i < v->places->len; i++) {
+    for (unsigned i = 0; i < v->places->len; i++) {
         VerifyPlaces *one = &g_array_index(v->places, VerifyPlaces, i);
 
-        one->block = g_ptr_array_index(v->came->blocks, i);
+        if (!one->block) {
+            continue;
+        }
         g_hash_table_add(v->come, one->block);
         read_bitmap(v, one);
         if (!one->bitmap) {

@@ -100,6 +100,7 @@ bool verify_record_is_plausible(Verify *v, uint64_t at)
 typedef struct ListEntry {
     char name[256];
     uint64_t length;
+    unsigned places;       /* behind those in v->places; 0: it has none */
 } ListEntry;
 
 static void list_fault(Verify *v, uint64_t at, const char *fmt, ...)
@@ -142,6 +143,7 @@ static bool list_entry(Verify *v, GArray *entries, uint64_t left)
                                            left)) {
         return false;
     }
+    entry.places = v->mapped ? v->places->len : 0;
     g_array_append_val(entries, entry);
     return true;
 }
@@ -165,6 +167,7 @@ static bool list_entries(Verify *v, GArray *entries, uint64_t total)
 static void add_block(Verify *v, const ListEntry *entry, uint64_t at)
 {
     g_autoptr(GError) error = NULL;
+    PageSumBlock *block;
 
     if (page_sums_find(v->came, entry->name)) {
         list_fault(v, at, "block '%s' is listed twice", entry->name);
@@ -172,10 +175,15 @@ static void add_block(Verify *v, const ListEntry *entry, uint64_t at)
                entry->length > BLOCK_BYTES_MAX) {
         list_fault(v, at, "block '%s' has 0x%" PRIx64 " bytes", entry->name,
                    entry->length);
-    } else if (!page_sums_add(v->came, entry->name,
-                              entry->length / WIRE_PAGE_BYTES, &error)) {
+    } else if (!(block = page_sums_add(v->came, entry->name,
+                                       entry->length / WIRE_PAGE_BYTES,
+                                       &error))) {
         list_fault(v, at, "%s", error->message);
     } else {
+        if (entry->places) {
+            g_array_index(v->places, VerifyPlaces, entry->places - 1).block =
+                block;
+        }
         v->report->blocks++;
         v->report->pages += entry->length / WIRE_PAGE_BYTES;
     }

@@ -845,6 +845,43 @@ static void test_header_of_a_mapped_file(void)
     close(fd);
 }
 
+/* An entry that is no block: the blocks behind it have their own places. */
+static void test_entry_of_a_mapped_file(void)
+{
+    static const uint64_t npages[] = { 1, 2, 3, 4 };
+    Sample s = { g_byte_array_new(), 0 };
+    g_autoptr(VerifyReport) report = NULL;
+    g_autofree uint8_t *data = NULL;
+    size_t n;
+    Job job;
+
+    job_set_up_blocks(&job, 4, npages);
+    fake_guest_fill(job.guest, 100);
+    job_set_cap(&job, MIGRATION_CAPABILITY_PAGE_CHECKSUMS);
+    mapped_on(&job);
+    fake_guest_start(job.guest);
+    job_start(&job, sink_new());
+    job_run_until(&job, has_ended, 0);
+    data = sink_data(&n);
+    g_byte_array_append(s.bytes, data, n);
+    job_tear_down(&job);
+    expect_sound(s.bytes);
+    memcpy(find(&s, "\2b2\0\0\0\0\0\0\x30\0", 11) + 1, "b1", 2);
+    report = verify(s.bytes->data, s.bytes->len);
+    g_assert_cmpuint(report->n_kind[VERIFY_BLOCK_LIST], ==, 1);
+    /* One that is not in the table, and nothing of the others. */
+    g_assert_cmpuint(report->n_kind[VERIFY_TABLE], ==, 1);
+    g_assert_cmpuint(report->blocks, ==, 3);
+    g_assert_cmpuint(report->checked, ==, 1 + 2 + 4);
+    for (unsigned i = 0; i < report->faults->len; i++) {
+        const VerifyFault *fault = g_ptr_array_index(report->faults, i);
+
+        g_test_message("%s %s", verify_kind_name(fault->kind), fault->words);
+        g_assert_cmpint(fault->kind, !=, VERIFY_PAGE);
+    }
+    g_byte_array_unref(s.bytes);
+}
+
 /* ---- many faults --------------------------------------------------------- */
 
 static void test_every_cut_is_one(void)
@@ -1067,6 +1104,7 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/end/far-behind", test_far_behind_the_end);
     g_test_add_func("/verify/end/not-seen", test_end_is_not_seen);
     g_test_add_func("/verify/mapped/header", test_header_of_a_mapped_file);
+    g_test_add_func("/verify/mapped/entry", test_entry_of_a_mapped_file);
     g_test_add_func("/verify/many/every-cut-is-one", test_every_cut_is_one);
     g_test_add_func("/verify/many/all-are-counted",
                     test_all_are_counted_and_some_kept);
