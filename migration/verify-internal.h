@@ -56,7 +56,6 @@ typedef struct Verify {
     bool started, listed, ended, stopped, tabled;
     bool foreign;          /* pages went through other channels */
     bool body_over;        /* the end of a body was met ... */
-    bool cut_list;         /* the file ends in the pages of a block */
     bool at_item;          /* ... by going on at what lies behind it */
     bool to_tail;          /* ... the first device */
     GArray *bad;           /* of VerifyBadPage */

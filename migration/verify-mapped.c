@@ -126,16 +126,29 @@ static bool take_usual(Verify *v, const char *name, uint64_t *length,
     return false;
 }
 
-/* All that is wrong is that the file ends before the block does. */
-static bool take_cut(Verify *v, const char *name, uint64_t length,
-                     uint64_t other, MappedPlaces *ret)
+/* Is all that is wrong that the file ends before the block does? Then nothing
+ * says whether what is there of it is right; and how large it is said to be is
+ * not to be believed, for it decides how much memory that takes. */
+static bool is_cut(Verify *v, const char *name, uint64_t length,
+                   uint64_t other)
 {
+    const PageSumBlock named = { .name = (char *)name };
+    uint64_t size = verify_input_size(v->in), page = VERIFY_NO_PAGE;
+    g_autofree char *what = NULL;
+    MappedPlaces said;
+
     if (!is_length(length) || length > other ||
-        !said_places(v, name, length, ret, NULL) ||
-        ret->pages + length < verify_input_size(v->in)) {
+        !said_places(v, name, length, &said, NULL) ||
+        said.pages + length < size) {
         return false;
     }
-    v->cut_list = true;
+    if (size >= said.pages && size < said.pages + length) {
+        page = (size - said.pages) / WIRE_PAGE_BYTES;
+    }
+    what = g_strdup_printf("its pages, which are said to be 0x%" PRIx64
+                           " bytes at 0x%" PRIx64, length, said.pages);
+    v->at = size;
+    verify_cut(v, &named, page, what);
     return true;
 }
 
@@ -149,8 +162,8 @@ static bool find_places(Verify *v, const char *name, uint64_t *length,
         return true;
     }
     found = take_usual(v, name, length, other, ret);
-    if (!found && take_cut(v, name, *length, other, ret)) {
-        return true;
+    if (!found && is_cut(v, name, *length, other)) {
+        return false;
     }
     places_fault(v, "%s", error ? error->message
                                 : "the length of a block cannot be right");
@@ -211,7 +224,7 @@ static uint64_t place_of(const VerifyPlaces *one, uint64_t page)
     return one->places.pages + page * WIRE_PAGE_BYTES;
 }
 
-static void read_page(Verify *v, const VerifyPlaces *one, uint64_t page)
+static bool read_page(Verify *v, const VerifyPlaces *one, uint64_t page)
 {
     const uint8_t *data = NULL;
 
@@ -219,8 +232,7 @@ static void read_page(Verify *v, const VerifyPlaces *one, uint64_t page)
         data = verify_look(v, place_of(one, page), WIRE_PAGE_BYTES);
         if (!data) {
             v->at = place_of(one, page);
-            verify_cut(v, one->block, page, "the pages of a block");
-            return;
+            return verify_cut(v, one->block, page, "the pages of a block");
         }
     }
     if (v->sums) {
@@ -229,18 +241,7 @@ static void read_page(Verify *v, const VerifyPlaces *one, uint64_t page)
     } else {
         verify_seen_page(one->block, page, data);
     }
-}
-
-/* What of the last block's pages is there is looked at, up to the end. */
-static void tell_cut(Verify *v)
-{
-    const VerifyPlaces *last =
-        &g_array_index(v->places, VerifyPlaces, v->places->len - 1);
-
-    if (v->cut_list && !v->report->n_kind[VERIFY_CUT]) {
-        v->at = verify_input_size(v->in);
-        verify_cut(v, last->block, VERIFY_NO_PAGE, "the pages of a block");
-    }
+    return true;
 }
 
 void verify_mapped_pages(Verify *v)
@@ -259,13 +260,10 @@ void verify_mapped_pages(Verify *v)
             continue;
         }
         page_sums_count_bitmap(one->block, one->bitmap);
-        for (uint64_t p = 0; p < one->block->npages &&
-                             !v->report->n_kind[VERIFY_CUT]; p++) {
-            read_page(v, one, p);
+        for (uint64_t p = 0; p < one->block->npages && read_page(v, one, p);
+             p++) {
+            continue;
         }
-    }
-    if (v->places->len) {
-        tell_cut(v);
     }
     v->at = at;
 }

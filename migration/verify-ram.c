@@ -160,8 +160,7 @@ static bool list_entries(Verify *v, GArray *entries, uint64_t total)
         }
         total -= g_array_index(entries, ListEntry, entries->len - 1).length;
     }
-    return data || (!v->cut_list && verify_cut(v, NULL, VERIFY_NO_PAGE,
-                                               "the list of blocks"));
+    return data || verify_cut(v, NULL, VERIFY_NO_PAGE, "the list of blocks");
 }
 
 static void add_block(Verify *v, const ListEntry *entry, uint64_t at)

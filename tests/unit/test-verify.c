@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <glib.h>
+#include <inttypes.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -882,6 +883,43 @@ static void test_entry_of_a_mapped_file(void)
     g_byte_array_unref(s.bytes);
 }
 
+/* Cut in the pages of the second block: one fault, whatever of them is there
+ * and however many there should be, and the first block is as it was. */
+static void test_cut_of_a_mapped_file(void)
+{
+    static const uint64_t lengths[] = { 70 << 12, 1 << 30, 1ull << 46 };
+    static const uint64_t offsets[] = { 10 << 12, 2 << 12, UINT64_MAX };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++) {
+        g_autoptr(GByteArray) bytes = save(true, false, mapped_on);
+        Sample s = { bytes, 0 };
+        uint8_t *entry = find(&s, "\2b1\0\0\0\0\0\4\x60\0", 11);
+        uint8_t *pages = entry + 3 + 8 + 20;
+        uint8_t *sum = find(&s, "\6pc.ram", 7) - 8;
+        uint64_t cut = load_be64(pages) + (10 << 12) + 99;
+        g_autoptr(VerifyReport) report = NULL;
+        g_autofree char *words = NULL;
+        VerifyFault *fault;
+
+        store_be64(sum, load_be64(sum) - (70 << 12) + lengths[i]);
+        store_be64(entry + 3, lengths[i]);
+        store_be64(pages, load_be64(pages) + (lengths[i] >> 27 << 12));
+        words = g_strdup_printf("the file ends in its pages, which are said to "
+                                "be 0x%" PRIx64 " bytes at 0x%" PRIx64,
+                                lengths[i], load_be64(pages));
+        report = verify(bytes->data, cut);
+        expect_status(report, 1, 0, false);
+        fault = g_ptr_array_index(report->faults, 0);
+        g_assert_cmpint(fault->kind, ==, VERIFY_CUT);
+        g_assert_cmpuint(fault->at, ==, cut);
+        g_assert_cmpstr(fault->block, ==, "b1");
+        g_assert_cmphex(fault->offset, ==, offsets[i]);
+        g_assert_cmpstr(fault->words, ==, words);
+        g_assert_cmpuint(report->blocks, ==, 1);
+        g_assert_cmpuint(report->checked, ==, 750);
+    }
+}
+
 /* ---- many faults --------------------------------------------------------- */
 
 static void test_every_cut_is_one(void)
@@ -1105,6 +1143,7 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/end/not-seen", test_end_is_not_seen);
     g_test_add_func("/verify/mapped/header", test_header_of_a_mapped_file);
     g_test_add_func("/verify/mapped/entry", test_entry_of_a_mapped_file);
+    g_test_add_func("/verify/mapped/cut", test_cut_of_a_mapped_file);
     g_test_add_func("/verify/many/every-cut-is-one", test_every_cut_is_one);
     g_test_add_func("/verify/many/all-are-counted",
                     test_all_are_counted_and_some_kept);
