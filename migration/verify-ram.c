@@ -204,10 +204,13 @@ static bool list(Verify *v, uint64_t total)
     bool ok = list_entries(v, entries, total);
 
     v->listed = true;
+    if (ok && !entries->len) {
+        list_fault(v, at, "it has no blocks");
+    }
     for (unsigned i = 0; i < entries->len; i++) {
         sum += g_array_index(entries, ListEntry, i).length;
     }
-    if (sum != total && ok) {
+    if (sum != total && ok && entries->len) {
         list_fault(v, at, "lengths of RAM blocks add up to 0x%" PRIx64
                    " bytes instead of 0x%" PRIx64, sum, total);
         if (entries->len == 1 && !v->mapped) {

@@ -646,6 +646,33 @@ static void test_fault_missing_sections(void)
     g_byte_array_unref(s.bytes);
 }
 
+/* A list that is empty, before the true one or instead of it, and one behind
+ * the true one. */
+static void test_fault_of_other_lists(void)
+{
+    static const char empty[] = "\0\0\0\0\0\0\0\4";
+    Sample s = sample_new();
+    g_autoptr(VerifyReport) first = NULL, second = NULL, only = NULL;
+    uint8_t *list = find(&s, "\3ram", 4) + 12;
+
+    insert(&s, list, empty, 8);
+    first = verify(s.bytes->data, s.bytes->len);
+    g_assert_cmpuint(first->n_kind[VERIFY_BLOCK_LIST], ==, 1);
+    drop(&s, find(&s, "\3ram", 4) + 12, 8);
+    expect_sound(s.bytes);
+    insert(&s, find(&s, "\3ram", 4) + 12 + 8 + 7 + 8, empty, 8);
+    second = verify(s.bytes->data, s.bytes->len);
+    g_assert_cmpuint(second->n_kind[VERIFY_RECORD], ==, 1);
+    g_byte_array_unref(s.bytes);
+    s = sample_new();
+    list = find(&s, "\3ram", 4) + 12;
+    store_be64(list, 4);
+    drop(&s, list + 8, 7 + 8);
+    only = verify(s.bytes->data, s.bytes->len);
+    g_assert_cmpuint(only->n_kind[VERIFY_BLOCK_LIST], ==, 1);
+    g_byte_array_unref(s.bytes);
+}
+
 /* What can be known of pages that have no checksums. */
 static void test_fault_without_checksums(void)
 {
@@ -1132,6 +1159,7 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/fault/goes-on-behind", test_fault_goes_on_behind);
     g_test_add_func("/verify/fault/framing", test_fault_of_framing);
     g_test_add_func("/verify/fault/block-list", test_fault_of_the_list);
+    g_test_add_func("/verify/fault/other-lists", test_fault_of_other_lists);
     g_test_add_func("/verify/fault/table", test_fault_of_the_table);
     g_test_add_func("/verify/fault/missing-sections",
                     test_fault_missing_sections);
