@@ -133,6 +133,13 @@ bool machine_caps_check(MachineCaps *caps, GError **error)
     MigrationCapability cap;
     uint64_t differ;
 
+    /* What is taken over was never held against what is on here. Whoever
+     * agrees with the source agrees with all of it: the source's set is what
+     * has to fit together. */
+    if (!migration_options_check_caps(caps->there, error)) {
+        g_prefix_error(error, "the source has on what cannot be loaded: ");
+        return false;
+    }
     caps->here |= caps->there & caps->adopts;
     differ = caps->here ^ caps->there;
     if (!differ) {

@@ -49,7 +49,8 @@ const VmStateDesc *machine_caps_describe(const MachineState *ms,
 
 /** machine_caps_check() - destination, when the configuration has been read
  *  What is taken over is on here from then on.
- *  Errors: one that is on at one side only, with both values. */
+ *  Errors: two that the source has on exclude each other, with both names; one
+ *  that is on at one side only, with both values. */
 bool machine_caps_check(MachineCaps *caps, GError **error);
 
 /** machine_caps_has() - is one of the table on in this stream? */

@@ -169,7 +169,7 @@ bool migration_options_check_verify(const MigrationOptions *o, uint64_t caps,
     return true;
 }
 
-static bool caps_check(uint64_t caps, GError **error)
+bool migration_options_check_caps(uint64_t caps, GError **error)
 {
     for (unsigned i = 0; i < MIGRATION_CAPABILITY__MAX; i++) {
         if (caps & (UINT64_C(1) << i) && !cap_check(i, caps, error)) {
@@ -190,7 +190,7 @@ bool migration_options_set_caps(MigrationOptions *o,
 
         caps = list->value->state ? caps | bit : caps & ~bit;
     }
-    if (!caps_check(caps, error) ||
+    if (!migration_options_check_caps(caps, error) ||
         !migration_options_check_verify(o, caps, error)) {
         return false;
     }
@@ -205,7 +205,7 @@ bool migration_options_for_snapshot(MigrationOptions *o, bool mapped,
                     (mapped ? CAP(MAPPED_RAM) : 0) |
                     (checksums ? CAP(PAGE_CHECKSUMS) : 0);
 
-    if (!caps_check(caps, error) ||
+    if (!migration_options_check_caps(caps, error) ||
         !migration_options_check_verify(o, caps, error)) {
         return false;
     }

@@ -105,6 +105,11 @@ bool migration_options_set_caps(MigrationOptions *o,
                                 const MigrationCapabilityStatusList *list,
                                 GError **error);
 
+/** migration_options_check_caps() - does a set of capabilities fit together?
+ *  @caps: bit per MigrationCapability
+ *  Errors: as migration_options_set_caps(), but for x-verify. */
+bool migration_options_check_caps(uint64_t caps, GError **error);
+
 /** migration_options_check_verify() - does x-verify, as it is in @o, go with
  *  @caps? Errors: both named. */
 bool migration_options_check_verify(const MigrationOptions *o, uint64_t caps,

@@ -122,7 +122,7 @@ static void test_both_sides_must_agree(void)
         for (unsigned j = 0; j < 4; j++) {
             g_autofree char *said = get(both[i], both[j], 0, &on);
 
-            g_assert_cmpint(said == NULL, ==, i == j);
+            g_assert_cmpint(said == NULL, ==, i == j && i != 3);
         }
     }
     {
@@ -133,6 +133,22 @@ static void test_both_sides_must_agree(void)
                         "and off here; this stream needs it on here");
         g_assert_cmpstr(b, ==, "capability 'mapped-ram' is off at the source "
                         "and on here; this stream needs it off here");
+    }
+}
+
+/* Other writers have both on. Memory that is left out as shared would be made
+ * what the file says, which holds nothing of it. */
+static void test_ones_that_exclude_each_other_are_refused(void)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t here = i == 0 ? IGNORE : i == 1 ? 0 : IGNORE | MAPPED;
+        uint64_t on;
+        g_autofree char *said = get(IGNORE | MAPPED, here, MAPPED, &on);
+
+        g_assert_cmpstr(said, ==, "the source has on what cannot be loaded: "
+                        "capabilities 'mapped-ram' and 'x-ignore-shared' "
+                        "exclude each other");
+        g_assert_cmphex(on, ==, here); /* nothing is taken over */
     }
 }
 
@@ -164,6 +180,8 @@ int main(int argc, char **argv)
                     test_description_has_one_field_each);
     g_test_add_func("/machine-caps/check/both-sides-agree",
                     test_both_sides_must_agree);
+    g_test_add_func("/machine-caps/check/exclude-each-other",
+                    test_ones_that_exclude_each_other_are_refused);
     g_test_add_func("/machine-caps/check/adopted-ones-follow",
                     test_adopted_ones_follow_the_source);
     return g_test_run();
