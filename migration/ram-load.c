@@ -155,6 +155,14 @@ static bool load_list_entry(RamLoad *rl, Stream *s, uint64_t *ret_sum,
         return false;
     }
     *ret_sum += length;
+    if (is_mapped(rl) && rl->loader.ignore_shared &&
+        ram_block_is_shared(block)) {
+        /* Others use it; and the file may hold nothing of it. */
+        tm_error_set(error, "RAM block '%s' is shared memory, which is not "
+                     "loaded with capability 'x-ignore-shared', and has pages "
+                     "with fixed places in the file", name);
+        return false;
+    }
     return (!rl->gpas || load_list_gpa(rl, s, block, error)) &&
         (!is_mapped(rl) || restore_add_block(rl->restore, s, block, error));
 }

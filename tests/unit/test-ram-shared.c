@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "io/channel-kinds.h"
+#include "migration/machine-caps.h"
 #include "migration/ram-load.h"
 #include "migration/ram-shared.h"
 #include "migration/ram.h"
+#include "migration/restore.h"
 #include "migration/wire.h"
 #include "system/dirty-sync.h"
 #include "tests/unit/fake-guest.h"
@@ -233,6 +235,35 @@ static void test_other_address_is_refused(void)
     source_done(&src);
 }
 
+/* Pages with fixed places, of memory that is left out: nothing of it may be
+ * touched, not even its header read. */
+static void test_shared_block_with_fixed_places_is_refused(void)
+{
+    static const char list[] =
+        "\0\0\0\0\0\x08\x70\x04"
+        "\2b1" "\0\0\0\0\0\0\x50\0" "\0\0\0\0\0\x08\x30\0";
+    g_autoptr(Channel) channel = channel_buffer_new(list, sizeof(list) - 1);
+    g_autoptr(Stream) s = stream_new_input(channel);
+    const RestoreConfig config = { .mode = RESTORE_MODE_READ };
+    const MachineCaps caps = {
+        .here = UINT64_C(1) << MIGRATION_CAPABILITY_MAPPED_RAM,
+    };
+    FakeGuest *guest = fake_guest_new(G_N_ELEMENTS(npages), npages);
+    g_autoptr(Restore) restore = restore_new(channel, &config);
+    g_autoptr(GError) error = NULL;
+    RamLoad *rl;
+
+    share_second(guest->vm, true, true);
+    rl = ram_load_new(guest->vm, true);
+    ram_load_set_restore(rl, restore, &caps);
+    g_assert_false(ram_load_section(rl).ops->load(
+        rl, s, WIRE_SECTION_START, WIRE_RAM_VERSION, &error));
+    g_assert_nonnull(strstr(error->message, "'b1' is shared memory, which is "
+                            "not loaded with capability 'x-ignore-shared'"));
+    ram_load_free(rl);
+    fake_guest_free(guest);
+}
+
 static void test_gpa_is_the_first_one(void)
 {
     g_autoptr(GError) error = NULL;
@@ -335,6 +366,8 @@ int main(int argc, char **argv)
                     test_shared_on_one_side_is_refused);
     g_test_add_func("/ram-shared/load/other-address-is-refused",
                     test_other_address_is_refused);
+    g_test_add_func("/ram-shared/load/fixed-places-are-refused",
+                    test_shared_block_with_fixed_places_is_refused);
     g_test_add_func("/ram-shared/gpas/first-one", test_gpa_is_the_first_one);
     g_test_add_func("/ram-shared/configuration/both-sides-agree",
                     test_both_sides_must_agree);
