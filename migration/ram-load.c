@@ -21,7 +21,8 @@ struct RamLoad {
     const MachineCaps *caps; /* NULL: what was set holds */
     PageSums *sums;    /* where pages are noted; NULL: they have no checksums */
     PageLoader loader;
-    bool listed;       /* the list of blocks has come */
+    bool listed;       /* the list of blocks has come, whole and good */
+    GHashTable *named; /* set of the RAMBlock * that are on it */
     GHashTable *sent;  /* set of the RAMBlock * of which pages came */
 };
 
@@ -31,6 +32,7 @@ RamLoad *ram_load_new(Vm *vm, bool ignore_shared)
 
     rl->list = &vm->ram;
     rl->gpas = ignore_shared ? ram_block_gpas(vm->map) : NULL;
+    rl->named = g_hash_table_new(NULL, NULL);
     rl->sent = g_hash_table_new(NULL, NULL);
     page_loader_init(&rl->loader, rl->list);
     rl->loader.ignore_shared = ignore_shared;
@@ -43,6 +45,7 @@ void ram_load_free(RamLoad *rl)
         return;
     }
     g_hash_table_unref(rl->sent);
+    g_hash_table_unref(rl->named);
     g_free(rl->gpas);
     g_free(rl);
 }
@@ -154,6 +157,10 @@ static bool load_list_entry(RamLoad *rl, Stream *s, uint64_t *ret_sum,
                      block->length);
         return false;
     }
+    if (!g_hash_table_add(rl->named, block)) {
+        tm_error_set(error, "RAM block '%s' is on the list twice", name);
+        return false;
+    }
     *ret_sum += length;
     if (is_mapped(rl) && rl->loader.ignore_shared &&
         ram_block_is_shared(block)) {
@@ -167,11 +174,27 @@ static bool load_list_entry(RamLoad *rl, Stream *s, uint64_t *ret_sum,
         (!is_mapped(rl) || restore_add_block(rl->restore, s, block, error));
 }
 
+/* A block that is not on the list would run with whatever it holds. */
+static bool check_all_named(const RamLoad *rl, GError **error)
+{
+    for (unsigned i = 0; i < rl->list->blocks->len; i++) {
+        RAMBlock *block = g_ptr_array_index(rl->list->blocks, i);
+
+        if (!g_hash_table_contains(rl->named, block)) {
+            tm_error_set(error, "RAM block '%s' of this machine is not on the "
+                         "source's list", block->name);
+            return false;
+        }
+    }
+    return true;
+}
+
 /*
  * The list has no count: it ends when the lengths add up. Lengths are those of
  * blocks that exist, so none is zero and the sum grows with every entry.
  */
-static bool load_list(RamLoad *rl, Stream *s, uint64_t total, GError **error)
+static bool load_entries(RamLoad *rl, Stream *s, uint64_t total,
+                         GError **error)
 {
     uint64_t sum = 0;
 
@@ -180,7 +203,6 @@ static bool load_list(RamLoad *rl, Stream *s, uint64_t total, GError **error)
                      "machine 0x%" PRIx64, total, rl->list->total_bytes);
         return false;
     }
-    begin_sums(rl);
     while (sum < total) {
         if (!load_list_entry(rl, s, &sum, error)) {
             return false;
@@ -189,6 +211,25 @@ static bool load_list(RamLoad *rl, Stream *s, uint64_t total, GError **error)
     if (sum != total) {
         tm_error_set(error, "lengths of RAM blocks add up to 0x%" PRIx64
                      " bytes instead of 0x%" PRIx64, sum, total);
+        return false;
+    }
+    return check_all_named(rl, error);
+}
+
+/* Once, in the section that begins it: what follows it, memory that is
+ * brought by the file, is done once. */
+static bool load_list(RamLoad *rl, Stream *s, WireSection type,
+                      uint64_t total, GError **error)
+{
+    if (type != WIRE_SECTION_START || rl->listed) {
+        tm_error_set(error, rl->listed
+                         ? "a second list of RAM blocks"
+                         : "a list of RAM blocks in a section that does not "
+                           "begin 'ram'");
+        return false;
+    }
+    begin_sums(rl);
+    if (!load_entries(rl, s, total, error)) {
         return false;
     }
     rl->listed = true;
@@ -238,12 +279,12 @@ static bool check_all_sent(const RamLoad *rl, GError **error)
     return true;
 }
 
-static bool load_record(RamLoad *rl, Stream *s, const WireRamWord *word,
-                        GError **error)
+static bool load_record(RamLoad *rl, Stream *s, WireSection type,
+                        const WireRamWord *word, GError **error)
 {
     switch (word->type) {
     case WIRE_RAM_MEM_SIZE:
-        return load_list(rl, s, word->offset, error);
+        return load_list(rl, s, type, word->offset, error);
     case WIRE_RAM_ZERO:
     case WIRE_RAM_PAGE:
         return load_page(rl, s, word, error);
@@ -260,6 +301,15 @@ static bool load_record(RamLoad *rl, Stream *s, const WireRamWord *word,
                      word->type);
         return false;
     }
+}
+
+static bool load_eos(const RamLoad *rl, WireSection type, GError **error)
+{
+    if (!rl->listed) {
+        tm_error_set(error, "the list of RAM blocks is missing");
+        return false;
+    }
+    return !rl->gpas || type != WIRE_SECTION_END || check_all_sent(rl, error);
 }
 
 static bool load(void *opaque, Stream *s, WireSection type, uint32_t version,
@@ -281,10 +331,9 @@ static bool load(void *opaque, Stream *s, WireSection type, uint32_t version,
             return false;
         }
         if (word.type == WIRE_RAM_EOS) {
-            return !rl->gpas || type != WIRE_SECTION_END ||
-                check_all_sent(rl, error);
+            return load_eos(rl, type, error);
         }
-        if (!load_record(rl, s, &word, error)) {
+        if (!load_record(rl, s, type, &word, error)) {
             return false;
         }
     }

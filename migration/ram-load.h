@@ -38,7 +38,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(RamLoad, ram_load_free)
 /**
  * ram_load_section() - for the loader's table: name, version and load hook
  * Errors of the hook: a list of other blocks or lengths than this machine's,
- * pages before a list, records that are malformed or of a kind that needs a
+ * each of them once; a second list, one elsewhere than in the START, or none;
+ * pages before it, records that are malformed or of a kind that needs a
  * capability; with @ignore_shared a block that is shared on one side only,
  * or seen elsewhere by the guest; with mapped-ram those of restore.h. The
  * words name block and offset. Memory loaded so far stays.

@@ -148,13 +148,14 @@ static bool load(Vm *dst, const uint8_t *data, size_t n, size_t table,
     g_autoptr(Clock) clock = clock_new_test(0);
     g_autoptr(ProofLoad) pl = proof_new(dst, clock);
     LiveSection ram = ram_load_section(rl), proof = proof_load_section(pl);
+    WireSection type = WIRE_SECTION_START;
 
     ram_load_set_sums(rl, proof_load_sums(pl));
     while (stream_bytes(s) < table) {
-        if (!ram.ops->load(rl, s, WIRE_SECTION_PART, WIRE_RAM_VERSION,
-                           error)) {
+        if (!ram.ops->load(rl, s, type, WIRE_RAM_VERSION, error)) {
             return false;
         }
+        type = WIRE_SECTION_PART;
     }
     if (load_spoil) {
         *load_spoil ^= 1;

@@ -123,12 +123,13 @@ static bool load_all(Vm *dst, const uint8_t *data, size_t n, GError **error)
     g_autoptr(Stream) s = stream_new_input(channel);
     g_autoptr(RamLoad) rl = ram_load_new(dst, false);
     LiveSection section = ram_load_section(rl);
+    WireSection type = WIRE_SECTION_START;
 
     while (stream_bytes(s) < n) {
-        if (!section.ops->load(rl, s, WIRE_SECTION_PART, WIRE_RAM_VERSION,
-                               error)) {
+        if (!section.ops->load(rl, s, type, WIRE_RAM_VERSION, error)) {
             return false;
         }
+        type = WIRE_SECTION_PART;
     }
     return true;
 }
@@ -599,6 +600,71 @@ static void test_load_refuses_other_lists(void)
     tear_down(&run);
 }
 
+/* Both blocks of the machine below. */
+static void append_good_list(GByteArray *a)
+{
+    append_list(a, 6 * 4096, "pc.ram", 4 * 4096);
+    append(a, "\002b1", 3);
+    append_word(a, 2 * 4096);
+}
+
+/* What is not on it nobody would ever fill; what comes twice is done twice. */
+static void test_load_wants_the_list_once(void)
+{
+    static const uint64_t npages[] = {4, 2};
+    g_autoptr(GByteArray) a = g_byte_array_new();
+    Run run;
+
+    set_up(&run, 2, npages, 18, true);
+    append_word(a, 0x004);
+    append_word(a, 0x010);
+    refuse(&run, a, "'pc.ram' of this machine is not on the source's list");
+    append_list(a, 4 * 4096, "pc.ram", 4 * 4096);
+    append_word(a, 0x010);
+    refuse(&run, a, "'b1' of this machine is not on the source's list");
+    append_list(a, 4 * 4096, "b1", 2 * 4096);
+    append(a, "\002b1", 3);
+    append_word(a, 2 * 4096);
+    append_word(a, 0x010);
+    refuse(&run, a, "'b1' is on the list twice");
+    append_word(a, 0x010);
+    refuse(&run, a, "the list of RAM blocks is missing");
+    for (unsigned later = 0; later < 2; later++) {
+        append_good_list(a);
+        if (later) {
+            append_word(a, 0x010);
+        }
+        append_word(a, 0x004); /* nothing new in it */
+        append_word(a, 0x010);
+        refuse(&run, a, "a second list of RAM blocks");
+    }
+    tear_down(&run);
+}
+
+static void test_load_wants_the_list_first(void)
+{
+    static const WireSection types[] = {
+        WIRE_SECTION_PART, WIRE_SECTION_END, WIRE_SECTION_FULL
+    };
+    static const uint64_t npages[] = {4, 2};
+    g_autoptr(GByteArray) a = g_byte_array_new();
+    Run run;
+
+    set_up(&run, 2, npages, 18, true);
+    append_good_list(a);
+    append_word(a, 0x010);
+    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+        g_autoptr(Stream) s = stream_new_memory_input(a->data, a->len);
+        g_autoptr(RamLoad) rl = ram_load_new(run.guest->vm, false);
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(ram_load_section(rl).ops->load(
+            rl, s, types[i], WIRE_RAM_VERSION, &error));
+        g_assert_nonnull(strstr(error->message, "does not begin 'ram'"));
+    }
+    tear_down(&run);
+}
+
 static void test_load_refuses_bad_records(void)
 {
     static const uint64_t npages[] = {4};
@@ -715,6 +781,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ram/trace/clear-before-read",
                     test_trace_shows_clear_before_read);
     g_test_add_func("/ram/load/other-lists", test_load_refuses_other_lists);
+    g_test_add_func("/ram/load/list-once", test_load_wants_the_list_once);
+    g_test_add_func("/ram/load/list-first", test_load_wants_the_list_first);
     g_test_add_func("/ram/load/bad-records", test_load_refuses_bad_records);
     g_test_add_func("/ram/load/garbage", test_load_survives_garbage);
     g_test_add_func("/ram/digest/needs-stopped",
