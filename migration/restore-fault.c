@@ -143,8 +143,13 @@ static bool load_set(RestoreFault *f, GError **error)
 
 bool restore_fault_start(Restore *r, GError **error)
 {
-    RestoreFault *f = g_new0(RestoreFault, 1);
+    RestoreFault *f;
 
+    if (r->fault) { /* its threads may be at work */
+        tm_error_set(error, "the restore by faults has begun already");
+        return false;
+    }
+    f = g_new0(RestoreFault, 1);
     f->r = r;
     r->fault = f; /* freed with it, however far this comes */
     f->uffd.fd = -1;

@@ -38,6 +38,7 @@ struct Restore {
     uint64_t read_bytes;  /* of memory, by restore_read_blocks() */
     RestoreFaultCount faults_before; /* the guest ran */
     bool is_done;
+    bool has_begun;       /* restore_memory() was called */
     RestoreFault *fault;  /* if memory comes by faults */
 };
 

@@ -209,8 +209,15 @@ static int64_t now_ns(const Restore *r)
 bool restore_memory(Restore *r, GError **error)
 {
     int64_t begin_ns = now_ns(r);
-    bool ok = check_mode(r, error) && bring_memory(r, error);
+    bool ok;
 
+    /* By then others may use the memory, or be bringing it. */
+    if (r->has_begun) {
+        tm_error_set(error, "memory has been restored from the file already");
+        return false;
+    }
+    r->has_begun = true;
+    ok = check_mode(r, error) && bring_memory(r, error);
     r->memory_ns = now_ns(r) - begin_ns;
     restore_note_faults(&r->faults_before);
     /* Pairs with restore_query(). */

@@ -91,7 +91,8 @@ bool restore_add_block(Restore *r, Stream *s, RAMBlock *block, GError **error);
  * restore_memory() - all blocks are added: bring memory to what the file says
  * Context: the loading thread, the guest does not run.
  * Errors:  reading the file, or what is asked for cannot be done with it;
- *          memory is half loaded then and must not be used.
+ *          memory is half loaded then and must not be used. The second call:
+ *          it changes nothing.
  */
 bool restore_memory(Restore *r, GError **error);
 

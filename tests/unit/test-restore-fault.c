@@ -553,6 +553,28 @@ static int failing_call(int fd, unsigned long request, void *arg)
     return uffd_kernel_real()->call(fd, request, arg);
 }
 
+/* The second one would take the place of the first, whose threads go on. */
+static void test_only_once(void)
+{
+    Rig rig;
+
+    if (!can_fault()) {
+        return;
+    }
+    rig_start(&rig, 4096);
+    for (unsigned i = 0; i < 2; i++) {
+        const RestoreFault *first = rig.r->fault;
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(i ? restore_memory(rig.r, &error)
+                         : restore_fault_start(rig.r, &error));
+        g_assert_nonnull(strstr(error->message, "already"));
+        g_assert_true(rig.r->fault == first);
+    }
+    g_assert_cmpuint(look(&rig, 0, 7), ==, value_of(0, 7));
+    rig_done(&rig);
+}
+
 static void test_no_userfaultfd_is_told(void)
 {
     static const UffdKernel none = { no_open, no_open, failing_call };
@@ -610,6 +632,7 @@ int main(int argc, char **argv)
     T("cut/toucher-is-released", test_cut_file_releases_the_toucher);
     T("cut/fetcher-tells", test_fetcher_tells_of_a_cut_file);
     T("free/releases-touchers", test_free_releases_touchers);
+    T("start/only-once", test_only_once);
     T("kernel/no-userfaultfd", test_no_userfaultfd_is_told);
     T("kernel/no-memory", test_no_memory_is_told);
 #undef T

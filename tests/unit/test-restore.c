@@ -172,6 +172,26 @@ static void test_memory_becomes_what_the_file_says(gconstpointer opaque)
     }
 }
 
+static void test_only_once(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Restore) r = NULL;
+    FakeMapped f, g;
+
+    set_up(&f);
+    fake_mapped_init(&g, 2, two_blocks);
+    r = restore_new(f.file, &plain);
+    fake_mapped_take(&f, &g.list, r, &error);
+    g_assert_no_error(error);
+    g_assert_true(restore_memory(r, &error));
+    fake_mapped_fill(fake_mapped_block(&g, 0), 3, 77); /* the guest's */
+    g_assert_false(restore_memory(r, &error));
+    g_assert_nonnull(strstr(error->message, "already"));
+    g_assert_cmpuint(fake_mapped_block(&g, 0)->host[3 << 12], ==, 77);
+    fake_mapped_done(&g);
+    fake_mapped_done(&f);
+}
+
 /* ---- by mapping --------------------------------------------------------- */
 
 /* @f's file into @g's memory. */
@@ -652,6 +672,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, &memory_kinds[i],
                              test_memory_becomes_what_the_file_says);
     }
+    g_test_add_func("/restore/memory/only-once", test_only_once);
     g_test_add_func("/restore/map/writes-stay-there",
                     test_writes_to_a_mapping_stay_there);
     g_test_add_func("/restore/map/stale-pages-are-zeros",
