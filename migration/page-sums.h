@@ -24,7 +24,8 @@
 #include "migration/stream.h"
 
 #define PAGE_SUMS_SECTION "page-checksums"
-#define PAGE_SUMS_VERSION 1
+/* What had 1 (other layouts, among themselves too) was never released. */
+#define PAGE_SUMS_VERSION 2
 
 /* The records that travelled, in whatever order. */
 typedef struct PageSumTrail {

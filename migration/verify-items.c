@@ -142,8 +142,9 @@ static bool table(Verify *v, const WireSectionHeader *header, uint64_t bytes)
         verify_fault(v, VERIFY_SECTION, NULL, VERIFY_NO_PAGE, v->at,
                      v->tabled ? "a second table of checksums"
                                : "the table of checksums is called '%s', "
-                                 "instance %u, version %u", header->name,
-                     header->instance, header->version);
+                                 "instance %u, version %u; only version %d "
+                                 "is known", header->name, header->instance,
+                     header->version, PAGE_SUMS_VERSION);
     }
     v->at += bytes;
     return verify_table(v, header->id);

@@ -177,9 +177,11 @@ static bool start_is_at(Verify *v, uint64_t at)
            is_header(v, at, HEADER("\3ram\0\0\0\0\0\0\0\4"));
 }
 
+G_STATIC_ASSERT(PAGE_SUMS_VERSION == 2); /* as is told from its header */
+
 static bool full_is_at(Verify *v, uint64_t at)
 {
-    return is_header(v, at, HEADER("\16page-checksums\0\0\0\0\0\0\0\1")) ||
+    return is_header(v, at, HEADER("\16page-checksums\0\0\0\0\0\0\0\2")) ||
            is_header(v, at, HEADER("\5timer\0\0\0\0\0\0\0\2"));
 }
 

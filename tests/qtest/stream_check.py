@@ -516,7 +516,7 @@ class Checker:
 
     def table(self, section):
         r, saved = self.r, self.saved
-        if (section.instance, section.version) != (0, 1) or saved.table or \
+        if (section.instance, section.version) != (0, 2) or saved.table or \
                 not self.ram_is_over() or saved.devices:
             r.fail('the table of checksums: instance %d, version %d, or in '
                    'the wrong place', section.instance, section.version,

@@ -632,6 +632,18 @@ static void test_verify_can_be_cancelled(void)
 
 /* ---- whole jobs ------------------------------------------------------ */
 
+static bool load_old_table;
+
+/* As if it had been written with the last version of the table. */
+static void make_table_old(uint8_t *data, size_t n)
+{
+    static const char header[] = "\16page-checksums\0\0\0\0\0\0\0\2";
+    uint8_t *at = memmem(data, n, header, sizeof(header) - 1);
+
+    g_assert_nonnull(at);
+    at[sizeof(header) - 2] = 1;
+}
+
 /* What is in the sink, into a machine like the source's. */
 static bool load_sink(Job *job, Vm *dst, bool cap, GError **error)
 {
@@ -652,6 +664,9 @@ static bool load_sink(Job *job, Vm *dst, bool cap, GError **error)
         ram_load_set_sums(rl, proof_load_sums(pl));
     }
     data = sink_data(&n);
+    if (load_old_table) {
+        make_table_old(data, n);
+    }
     s = stream_new_memory_input(data, n);
     lv = loadvm_new(dst, &options, NULL, live, cap ? 2 : 1);
     big_unlock();
@@ -712,6 +727,27 @@ static void test_job_verify_needs_checksums(void)
     job_tear_down(&job);
 }
 
+static void test_job_old_table_is_refused(void)
+{
+    g_autoptr(GError) error = NULL;
+    Vm *dst;
+    Job job;
+
+    job_set_up(&job);
+    job_set_cap(&job, MIGRATION_CAPABILITY_PAGE_CHECKSUMS);
+    fake_guest_start(job.guest);
+    job_start(&job, sink_new());
+    job_run_until(&job, has_ended, 0);
+    dst = fake_machine_new(job.guest->vm);
+    load_old_table = true;
+    g_assert_false(load_sink(&job, dst, true, &error));
+    load_old_table = false;
+    g_assert_nonnull(strstr(error->message, "'page-checksums'"));
+    expect_words(&error, "the section has version 1, only 2 is known");
+    fake_machine_free(dst);
+    job_tear_down(&job);
+}
+
 static void test_job_sides_must_agree(void)
 {
     for (int here = 0; here < 2; here++) {
@@ -768,6 +804,8 @@ int main(int argc, char **argv)
                     test_job_verify_needs_checksums);
     g_test_add_func("/proof/job/with-a-writing-guest",
                     test_job_with_a_writing_guest);
+    g_test_add_func("/proof/job/old-table-is-refused",
+                    test_job_old_table_is_refused);
     g_test_add_func("/proof/job/sides-must-agree", test_job_sides_must_agree);
     return g_test_run();
 }

@@ -584,6 +584,8 @@ static void test_fault_of_framing(void)
     sample_expect(&s, VERIFY_FOOTER, false, UINT64_MAX);
     find(&s, "\x7e\0\0\0\1", 5)[4] ^= 4;
     sample_expect(&s, VERIFY_FOOTER, false, UINT64_MAX);
+    find(&s, "\16page-checksums\0\0\0\0\0\0\0\2", 23)[22] ^= 3; /* old */
+    sample_expect(&s, VERIFY_SECTION, false, UINT64_MAX);
     find(&s, "\5timer", 6)[3] ^= 4;
     sample_expect(&s, VERIFY_SECTION, false, UINT64_MAX);
     find(&s, "\5timer", 6)[13] ^= 4;                     /* its version */
