@@ -201,7 +201,9 @@ bool migration_options_set_caps(MigrationOptions *o,
 bool migration_options_for_snapshot(MigrationOptions *o, bool mapped,
                                     bool checksums, GError **error)
 {
-    uint64_t caps = o->caps | CAP(BACKGROUND_SNAPSHOT) |
+    /* What the file looks like is for who asks to say, whatever is on. */
+    uint64_t caps = (o->caps & ~(CAP(MAPPED_RAM) | CAP(PAGE_CHECKSUMS))) |
+                    CAP(BACKGROUND_SNAPSHOT) |
                     (mapped ? CAP(MAPPED_RAM) : 0) |
                     (checksums ? CAP(PAGE_CHECKSUMS) : 0);
 

@@ -85,8 +85,8 @@ bool migration_options_cap(const MigrationOptions *o, MigrationCapability cap);
 uint64_t migration_options_param(const MigrationOptions *o, MigParam param);
 
 /** migration_options_for_snapshot() - what a snapshot to a file needs:
- *  background-snapshot, mapped-ram (@mapped), page-checksums (@checksums) and
- *  no limit of the bandwidth
+ *  background-snapshot, no limit of the bandwidth; and mapped-ram on or off
+ *  (@mapped), page-checksums too (@checksums), whatever they were
  *  Context: big lock. Errors: those of migration_options_set_caps(); nothing
  *  is changed then. */
 bool migration_options_for_snapshot(MigrationOptions *o, bool mapped,

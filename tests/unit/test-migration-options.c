@@ -345,6 +345,30 @@ static void test_snapshot_options(void)
     g_assert_cmpmem(&o, sizeof(o), &old, sizeof(old));
 }
 
+/* What was on already does not change the file; it comes back. */
+static void test_snapshot_says_what_it_writes(void)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        g_autoptr(GError) error = NULL;
+        MigrationOptions o, old;
+
+        migration_options_init(&o);
+        g_assert_true(set_cap(&o, MIGRATION_CAPABILITY_MAPPED_RAM, true,
+                              &error));
+        g_assert_true(set_cap(&o, MIGRATION_CAPABILITY_PAGE_CHECKSUMS, true,
+                              &error));
+        old = o;
+        g_assert_true(migration_options_for_snapshot(&o, i & 1, i & 2,
+                                                     &error));
+        g_assert_cmpint(migration_options_cap(
+            &o, MIGRATION_CAPABILITY_MAPPED_RAM), ==, i & 1);
+        g_assert_cmpint(migration_options_cap(
+            &o, MIGRATION_CAPABILITY_PAGE_CHECKSUMS), ==, i >> 1);
+        migration_options_put_back(&o, &old);
+        g_assert_cmpmem(&o, sizeof(o), &old, sizeof(old));
+    }
+}
+
 static void test_caps_need_others(void)
 {
     MigrationCapabilityStatus ack = { MIGRATION_CAPABILITY_SWITCHOVER_ACK,
@@ -522,6 +546,8 @@ int main(int argc, char **argv)
                     test_snapshot_excludes);
     g_test_add_func("/migration-options/caps/snapshot-options",
                     test_snapshot_options);
+    g_test_add_func("/migration-options/caps/snapshot-says-what-it-writes",
+                    test_snapshot_says_what_it_writes);
     g_test_add_func("/migration-options/caps/snapshot-excludes-verify",
                     test_snapshot_excludes_verify);
     g_test_add_func("/migration-options/caps/need-others",

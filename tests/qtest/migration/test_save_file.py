@@ -14,6 +14,9 @@ from snapshots import machine, prove
 from tmlib.qmp import QmpError
 from tmlib.tap import check
 
+sys.path.insert(0, os.path.join(common.TOP, 'tests', 'qtest'))
+from stream_check import check_stream  # noqa: E402
+
 suite = Suite('/save-file')
 
 
@@ -62,6 +65,25 @@ def replaces():
             raise AssertionError('the same one')
         check(os.stat(path).st_mode & 0o777, 0o640, 'mode')
         check(options(vm), before, 'options')
+
+
+@suite.test('says-what-it-writes')
+def says_what_it_writes():
+    """Whatever is on already, which is on again afterwards."""
+    with machine(suite) as vm:
+        vm.capability('background-snapshot', False)
+        vm.capability('mapped-ram')
+        vm.capability('page-checksums')
+        before = options(vm)
+        path = os.path.join(vm.dir, 'snap')
+        vm.cmd('x-snapshot-save-file', filename=path, format='stream',
+               checksums=False)
+        info = vm.wait_migrate()
+        with open(path, 'rb') as f:
+            check(check_stream(f.read(), snapshot=True).capabilities, [],
+                  'in the stream')
+        check(options(vm), before, 'options')
+        prove(vm, info, 'file:' + path)
 
 
 @suite.test('keeps-the-old/no-space')
