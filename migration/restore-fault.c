@@ -41,15 +41,12 @@ bool restore_check_fault(const RestoreBlock *rb, GError **error)
     return true;
 }
 
-/* Nothing of it may be there: what is, is never faulted on. */
+/* Nothing of it may be there: what is, is never faulted on. Whoever looks at
+ * the guest before it is watched maps zeros, so this comes last; and before
+ * anything is brought, which would be lost. */
 static bool empty_block(RestoreBlock *rb, GError **error)
 {
-    HostMem *mem = rb->block->mem;
-
-    if (!mem->share) {
-        return hostmem_make_anonymous(mem, error);
-    }
-    if (!hostmem_discard(mem)) {
+    if (!hostmem_discard(rb->block->mem)) {
         tm_error_set(error, "cannot give back the memory of RAM block '%s'",
                      rb->block->name);
         return false;
@@ -77,10 +74,11 @@ static bool watch_piece(RestoreFault *f, const FaultPiece *piece,
 
 static bool watch_block(RestoreFault *f, RestoreBlock *rb, GError **error)
 {
+    HostMem *mem = rb->block->mem;
     FaultPiece piece = { .rb = rb };
 
     rb->there = bitmap_try_new(rb->block->npages, error);
-    if (!rb->there || !empty_block(rb, error)) {
+    if (!rb->there || (!mem->share && !hostmem_make_anonymous(mem, error))) {
         return false;
     }
     while (restore_next_piece(rb, piece.end, &piece.first, &piece.end)) {
@@ -88,7 +86,7 @@ static bool watch_block(RestoreFault *f, RestoreBlock *rb, GError **error)
             return false;
         }
     }
-    return true;
+    return empty_block(rb, error);
 }
 
 static gint compare_pieces(gconstpointer a, gconstpointer b)

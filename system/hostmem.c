@@ -330,7 +330,7 @@ bool hostmem_discard(HostMem *mem)
 {
     /* Of a private mapping the file's bytes would come back. */
     if (mem->prealloc || mem->shows_file ||
-        (mem->kind == HOSTMEM_FILE && !mem->share)) {
+        (mem->kind == HOSTMEM_FILE && !mem->share && !mem->made_anonymous)) {
         return false;
     }
     if (!mem->share) {
@@ -378,6 +378,7 @@ bool hostmem_make_anonymous(HostMem *mem, GError **error)
     }
     advise(mem);
     mem->shows_file = false;
+    mem->made_anonymous = true;
     return true;
 }
 

@@ -43,6 +43,8 @@ typedef struct HostMem {
     bool in_use;          /* a RAM block was made of it */
     bool shows_file;      /* parts of it are private mappings of some other
                              file, see hostmem_map_file() */
+    bool made_anonymous;  /* nothing of @fd is mapped any more, see
+                             hostmem_make_anonymous() */
 } HostMem;
 
 /**
@@ -64,7 +66,8 @@ HostMem *hostmem_new(const HostMemConfig *config, GError **error);
 /**
  * hostmem_discard() - have it all read as zeros, by giving the pages back
  * Not done to preallocated memory, which is to stay allocated, nor to a
- * private mapping of a file, which would read as the file again.
+ * private mapping of a file, which would read as the file again. Who watches
+ * the memory (userfaultfd) goes on doing so.
  * Context: nobody uses the content.
  * Returns: false if nothing was done.
  */

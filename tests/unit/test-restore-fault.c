@@ -617,6 +617,43 @@ static void test_no_memory_is_told(void)
     rig_done(&rig);
 }
 
+/* ---- touches while it begins --------------------------------------------- */
+
+/* Somebody looks at a piece right before it is watched. */
+static int peeking_call(int fd, unsigned long request, void *arg)
+{
+    if (request == UFFDIO_REGISTER) {
+        const struct uffdio_register *range = arg;
+        const volatile uint8_t *host = (void *)(uintptr_t)range->range.start;
+
+        for (uint64_t i = 0; i < range->range.len; i += TM_PAGE_BYTES) {
+            (void)host[i];
+        }
+    }
+    return uffd_kernel_real()->call(fd, request, arg);
+}
+
+/* The main loop may, whenever it is asked to: dumps, pictures. */
+static void test_look_leaves_no_zeros(void)
+{
+    UffdKernel kernel = *uffd_kernel_real();
+    g_autoptr(GError) error = NULL;
+    Rig rig;
+
+    if (!can_fault()) {
+        return;
+    }
+    kernel.call = peeking_call;
+    rig_init(&rig, 4096);
+    rig.config.kernel = &kernel;
+    rig_take(&rig);
+    restore_memory(rig.r, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(count_there(&rig, 0, 0, NPAGES), ==, 0);
+    fake_mapped_assert_same(&rig.src.list, &rig.dst.list);
+    rig_done(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -633,6 +670,7 @@ int main(int argc, char **argv)
     T("cut/fetcher-tells", test_fetcher_tells_of_a_cut_file);
     T("free/releases-touchers", test_free_releases_touchers);
     T("start/only-once", test_only_once);
+    T("begin/look-leaves-no-zeros", test_look_leaves_no_zeros);
     T("kernel/no-userfaultfd", test_no_userfaultfd_is_told);
     T("kernel/no-memory", test_no_memory_is_told);
 #undef T
