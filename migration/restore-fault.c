@@ -139,6 +139,28 @@ static bool load_set(RestoreFault *f, GError **error)
     return f->known;
 }
 
+static bool start_threads(RestoreFault *f, GError **error)
+{
+    /* It waits; so that later on nothing can fail. */
+    f->fetcher = thread_new("restore-fetch", fault_fetch, f, error);
+    f->server = !f->fetcher ? NULL :
+        prompt_thread_new("restore-fault", fault_serve, f, error);
+    f->started = f->server != NULL;
+    return f->started;
+}
+
+static bool begin(RestoreFault *f, GError **error)
+{
+    f->from = restore_open_source(f->r, error);
+    if (!f->from || !load_set(f, error) || !watch_all(f, error)) {
+        return false;
+    }
+    for (unsigned i = 0; i < f->r->blocks->len; i++) {
+        restore_block(f->r, i)->is_there = true; /* to whoever looks at it */
+    }
+    return start_threads(f, error);
+}
+
 bool restore_fault_start(Restore *r, GError **error)
 {
     RestoreFault *f;
@@ -158,19 +180,14 @@ bool restore_fault_start(Restore *r, GError **error)
     f->window = g_aligned_alloc(f->window_pages, TM_PAGE_BYTES, TM_PAGE_BYTES);
     g_mutex_init(&f->lock);
     g_cond_init(&f->changed);
-    f->from = restore_open_source(r, error);
-    if (!f->from || !load_set(f, error) || !watch_all(f, error)) {
+    if (!begin(f, error)) {
+        /* Nobody serves. Whoever touched a page meanwhile may hold the lock
+         * without which nobody could free us. */
+        fault_release(f);
+        uffd_close(&f->uffd);
         return false;
     }
-    for (unsigned i = 0; i < r->blocks->len; i++) {
-        restore_block(r, i)->is_there = true; /* to whoever looks at it */
-    }
-    /* It waits; so that later on nothing can fail. */
-    f->fetcher = thread_new("restore-fetch", fault_fetch, f, error);
-    f->server = !f->fetcher ? NULL :
-        prompt_thread_new("restore-fault", fault_serve, f, error);
-    f->started = f->server != NULL;
-    return f->started;
+    return true;
 }
 
 void restore_fault_fetch(RestoreFault *f)

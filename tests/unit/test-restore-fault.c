@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <glib.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "io/channel-kinds.h"
 #include "migration/restore-fault.h"
 #include "tests/unit/fake-mapped.h"
+#include "tests/unit/fake-threads.h"
 #include "util/linux-compat.h"
 
 #define NPAGES 2048
@@ -654,6 +656,80 @@ static void test_look_leaves_no_zeros(void)
     rig_done(&rig);
 }
 
+typedef struct EarlyToucher {
+    GThread *thread;            /* NULL: not yet */
+    volatile uint8_t *page;
+    bool done;                  /* atomic */
+    unsigned registers_left;    /* that do not fail */
+} EarlyToucher;
+
+static EarlyToucher early;
+
+static gpointer touch_early(gpointer opaque)
+{
+    (void)*early.page;
+    __atomic_store_n(&early.done, true, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+/* Once the first piece is watched somebody waits for a page of it. */
+static int early_call(int fd, unsigned long request, void *arg)
+{
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+    int err;
+
+    if (request == UFFDIO_REGISTER && !early.registers_left--) {
+        return -ENOMEM;
+    }
+    err = uffd_kernel_real()->call(fd, request, arg);
+    if (request == UFFDIO_REGISTER && !early.thread) {
+        const struct uffdio_register *range = arg;
+
+        early.page = (void *)(uintptr_t)range->range.start;
+        early.thread = g_thread_new("touch", touch_early, NULL);
+        g_assert_cmpint(poll(&poll_fd, 1, WAIT_US / 1000), ==, 1);
+    }
+    return err;
+}
+
+/* @lacks: a thread that cannot be made; NULL: a piece cannot be watched. */
+static void check_early_toucher(const char *lacks, const char *words)
+{
+    UffdKernel kernel = *uffd_kernel_real();
+    gint64 until = g_get_monotonic_time() + WAIT_US;
+    g_autoptr(GError) error = NULL;
+    Rig rig;
+
+    kernel.call = early_call;
+    early = (EarlyToucher) { .registers_left = lacks ? UINT_MAX : 1 };
+    rig_init(&rig, 4096);
+    rig.config.kernel = &kernel;
+    rig_take(&rig);
+    fake_threads_lack = lacks;
+    fake_threads_left = 0;
+    g_assert_false(restore_memory(rig.r, &error));
+    fake_threads_lack = NULL;
+    g_assert_nonnull(strstr(error->message, words));
+    g_assert_false(is_uffd_open());
+    while (!__atomic_load_n(&early.done, __ATOMIC_SEQ_CST)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+        g_usleep(1000);
+    }
+    g_thread_join(early.thread);
+    rig_done(&rig);
+    g_assert_cmpuint(rig.ends, ==, 0);
+}
+
+/* ... and may hold the lock that is needed to give all up. */
+static void test_failed_begin_releases_touchers(void)
+{
+    if (!can_fault()) {
+        return;
+    }
+    check_early_toucher(NULL, "cannot watch for touches of RAM block 'b0'");
+    check_early_toucher("restore-fetch", "thread");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -671,6 +747,7 @@ int main(int argc, char **argv)
     T("free/releases-touchers", test_free_releases_touchers);
     T("start/only-once", test_only_once);
     T("begin/look-leaves-no-zeros", test_look_leaves_no_zeros);
+    T("begin/failure-releases-touchers", test_failed_begin_releases_touchers);
     T("kernel/no-userfaultfd", test_no_userfaultfd_is_told);
     T("kernel/no-memory", test_no_memory_is_told);
 #undef T
