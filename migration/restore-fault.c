@@ -151,6 +151,11 @@ static bool start_threads(RestoreFault *f, GError **error)
 
 static bool begin(RestoreFault *f, GError **error)
 {
+    f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (f->wake_fd < 0) {
+        tm_error_set_errno(error, errno, "cannot make an eventfd");
+        return false;
+    }
     f->from = restore_open_source(f->r, error);
     if (!f->from || !load_set(f, error) || !watch_all(f, error)) {
         return false;
@@ -172,8 +177,7 @@ bool restore_fault_start(Restore *r, GError **error)
     f = g_new0(RestoreFault, 1);
     f->r = r;
     r->fault = f; /* freed with it, however far this comes */
-    f->uffd.fd = -1;
-    f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    f->uffd.fd = f->wake_fd = -1;
     f->pieces = g_array_new(FALSE, FALSE, sizeof(FaultPiece));
     f->early = g_array_new(FALSE, FALSE, sizeof(FaultEarly));
     f->window_pages = MAX(r->config.read_ahead_bytes >> TM_PAGE_BITS, 1);
@@ -275,7 +279,9 @@ void fault_quit(RestoreFault *f)
     __atomic_store_n(&f->quit, true, __ATOMIC_SEQ_CST);
     g_cond_broadcast(&f->changed);
     g_mutex_unlock(&f->lock);
-    eventfd_write(f->wake_fd, 1);
+    if (f->wake_fd >= 0) {
+        eventfd_write(f->wake_fd, 1);
+    }
 }
 
 /* Returns: false if an error, or the order to quit, came before it. */
@@ -379,7 +385,9 @@ void restore_fault_free(RestoreFault *f)
     save_set(f); /* it may have been left before its end */
     g_clear_pointer(&f->known, g_array_unref);
     g_clear_pointer(&f->missed, g_array_unref);
-    close(f->wake_fd);
+    if (f->wake_fd >= 0) {
+        close(f->wake_fd);
+    }
     channel_unref(f->from);
     g_clear_pointer(&f->early, g_array_unref);
     g_array_unref(f->pieces);

@@ -243,6 +243,15 @@ static void wait_for_touches(RestoreFault *f)
     poll(fds, 2, -1);
 }
 
+static void fail_read(RestoreFault *f, int err)
+{
+    GError *error = NULL;
+
+    tm_error_set_errno(&error, err, "cannot hear of touches of missing memory "
+                       "(userfaultfd)");
+    fault_fail(f, error);
+}
+
 /* Whoever is read of now was not there when the queue was last seen empty; nor,
  * then, before the wait that it ended. */
 gpointer fault_serve(gpointer opaque)
@@ -261,6 +270,9 @@ gpointer fault_serve(gpointer opaque)
             if (n < BATCH) {
                 since_ns = read_ns; /* it was empty then */
             }
+        } else if (n < 0) {
+            fail_read(f, n);
+            go_on = false;
         } else {
             wait_for_touches(f);
             since_ns = fault_now_ns(f);

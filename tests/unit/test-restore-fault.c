@@ -5,10 +5,12 @@
  * file that fails is told of once, and nobody is left waiting.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "io/channel-kinds.h"
@@ -730,6 +732,60 @@ static void test_failed_begin_releases_touchers(void)
     check_early_toucher("restore-fetch", "thread");
 }
 
+static int open_dir(void)
+{
+    return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* It all succeeds, and nothing is watched. */
+static int agreeing_call(int fd, unsigned long request, void *arg)
+{
+    if (request == UFFDIO_REGISTER) {
+        ((struct uffdio_register *)arg)->ioctls = UINT64_MAX;
+    }
+    return 0;
+}
+
+/* Its descriptor is a directory, which is always ready and cannot be read. */
+static void test_unreadable_is_told(void)
+{
+    static const UffdKernel kernel = { open_dir, open_dir, agreeing_call };
+    g_autoptr(GError) error = NULL;
+    Rig rig;
+
+    rig_init(&rig, 4096);
+    rig.config.kernel = &kernel;
+    rig_take(&rig);
+    restore_memory(rig.r, &error);
+    g_assert_no_error(error);
+    wait_end(&rig);
+    g_assert_cmpstr(rig.error, ==, "cannot hear of touches of missing memory "
+                    "(userfaultfd): Is a directory");
+    rig_done(&rig);
+    g_assert_cmpuint(rig.ends, ==, 1);
+}
+
+static void test_no_descriptor_is_told(void)
+{
+    g_autoptr(GError) error = NULL;
+    struct rlimit before, none;
+    Rig rig;
+    int fd;
+
+    rig_init(&rig, 4096);
+    rig_take(&rig);
+    fd = open_dir();
+    close(fd); /* so this is the next */
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    none = (struct rlimit) { .rlim_cur = fd, .rlim_max = before.rlim_max };
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    g_assert_false(restore_memory(rig.r, &error));
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    g_assert_nonnull(strstr(error->message, "cannot make an eventfd: Too many "
+                            "open files"));
+    rig_done(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -749,6 +805,8 @@ int main(int argc, char **argv)
     T("begin/look-leaves-no-zeros", test_look_leaves_no_zeros);
     T("begin/failure-releases-touchers", test_failed_begin_releases_touchers);
     T("kernel/no-userfaultfd", test_no_userfaultfd_is_told);
+    T("kernel/unreadable", test_unreadable_is_told);
+    T("kernel/no-descriptor", test_no_descriptor_is_told);
     T("kernel/no-memory", test_no_memory_is_told);
 #undef T
     return g_test_run();
