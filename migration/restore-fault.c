@@ -194,13 +194,24 @@ bool restore_fault_start(Restore *r, GError **error)
     return true;
 }
 
+static void ask_for_stop(RestoreFault *f)
+{
+    vm_stop_request(f->r->config.vm, RUN_STATE_IO_ERROR);
+}
+
 void restore_fault_fetch(RestoreFault *f)
 {
+    bool lost;
+
     g_mutex_lock(&f->lock);
     f->go = true;
+    lost = f->lost;
     g_clear_pointer(&f->early, g_array_unref); /* no table has come */
     g_cond_broadcast(&f->changed);
     g_mutex_unlock(&f->lock);
+    if (lost) {
+        ask_for_stop(f);
+    }
 }
 
 void fault_warn(RestoreFault *f, const char *words)
@@ -298,6 +309,22 @@ static bool note_error(RestoreFault *f, GError *error)
     return first;
 }
 
+/* A guest that has not been let go yet never will be, and keeps its state; or
+ * it is on its way past us, and whoever sees that second asks. */
+static void condemn(RestoreFault *f, const char *why)
+{
+    bool go;
+
+    vm_condemn(f->r->config.vm, why);
+    g_mutex_lock(&f->lock);
+    f->lost = true;
+    go = f->go;
+    g_mutex_unlock(&f->lock);
+    if (go) {
+        ask_for_stop(f);
+    }
+}
+
 void fault_fail(RestoreFault *f, GError *error)
 {
     const RestoreConfig *config = &f->r->config;
@@ -308,8 +335,7 @@ void fault_fail(RestoreFault *f, GError *error)
     }
     trace_restore_fail(mine->message);
     if (config->vm) {
-        vm_stop_request(config->vm, RUN_STATE_IO_ERROR);
-        vm_condemn(config->vm, mine->message);
+        condemn(f, mine->message);
     }
     fault_quit(f);
     fault_release(f);

@@ -75,12 +75,13 @@ struct RestoreFault {
     bool started;              /* the server is, or was */
     bool quit;                 /* atomic: leave soon */
     bool released;             /* atomic: nothing is watched any more */
-    GMutex lock;               /* guards the error, and with: */
+    GMutex lock;               /* guards the rest but @checks and @stats */
     GCond changed;             /* @quit or @go was set */
-    bool go;                   /* the fetcher may begin */
+    bool go;                   /* the fetcher may begin: the guest goes on */
+    bool lost;                 /* the guest is condemned */
     GError *error;             /* the first */
     GArray *early;             /* of FaultEarly; NULL: the table is there, or
-                                  there is none. Guarded, too */
+                                  there is none */
     bool checks;               /* pages are held against the table; settled
                                   before @early is NULL */
     RestoreFaultStats stats;
@@ -146,8 +147,8 @@ bool fault_read(RestoreFault *f, const RestoreBlock *rb, uint64_t first,
 void fault_release(RestoreFault *f);
 
 /**
- * fault_fail() - some bytes cannot be had: the guest is condemned, then whoever
- * waits is released
+ * fault_fail() - some bytes cannot be had: the guest is condemned, a stop is
+ * asked for if it was let go, then whoever waits is released
  * The second to call it, or who was only told to quit, changes nothing.
  * @error: taken. Context: one of the two threads.
  */

@@ -32,7 +32,8 @@ typedef struct Vm Vm;
 
 /*
  * All of memory is there, some time after the guest was let go, or (@error)
- * will never be: the guest is condemned then, and a stop was asked for.
+ * will never be: the guest is condemned then, and a stop was asked for if
+ * restore_fetch() was called.
  * Called from a thread of its own, without any lock, once at the most.
  */
 typedef void RestoreEndedFn(void *opaque, const GError *error);
