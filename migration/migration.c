@@ -224,6 +224,11 @@ void migration_connected(Migration *m, Channel *channel, const GError *error)
 
 static bool check_run_state(const Migration *m, GError **error)
 {
+    if (vm_condemned(m->vm)) {
+        tm_error_set(error, "the guest's memory is lost: %s",
+                     vm_condemned(m->vm));
+        return false;
+    }
     switch (runstate_get(m->vm)) {
     case RUN_STATE_INMIGRATE:
         tm_error_set(error, "the guest waits for an incoming migration");

@@ -6,6 +6,7 @@ wants."""
 
 import os
 import sys
+import threading
 
 import common
 import guests
@@ -248,6 +249,18 @@ def cut(path):
     os.truncate(path, MappedFile(path).pages)
 
 
+def cannot_be_saved(p, words):
+    words = "the guest's memory is lost: " + words
+    path = os.path.join(p.dst.dir, 'void')
+    refused(p.dst, words, 'migrate', uri='file:' + path)
+    p.dst.capability('background-snapshot')
+    refused(p.dst, words, 'migrate', uri='file:' + path)
+    p.dst.capability('background-snapshot', False)
+    refused(p.dst, words, 'x-snapshot-save-file', filename=path)
+    if os.path.exists(path):
+        raise AssertionError('something was saved')
+
+
 def stays_lost(p, state):
     """Stopped for good, with the reason; nobody is told any bytes."""
     vm = p.dst
@@ -261,7 +274,7 @@ def stays_lost(p, state):
     info = vm.cmd('query-migrate')
     if words not in info['restore']['faults']['error-desc']:
         raise AssertionError(info)
-    refused(vm, BLOCKED, 'migrate', uri='file:/tmp/never')
+    cannot_be_saved(p, words)
     refused(vm, words, 'x-query-ram-digest')
     vm.cmd('system_reset')
     refused(vm, words, 'cont')
@@ -306,6 +319,69 @@ def cut_fetcher():
         cut(path)
         p.dst.parameter(x_restore_bandwidth=0)
         stays_lost(p, 'paused')
+
+
+def resident(vm):
+    """Bytes of anonymous memory. The monitor does not answer during a check."""
+    with open('/proc/%d/status' % vm.proc.pid) as f:
+        return next(int(line.split()[1]) << 10 for line in f
+                    if line.startswith('RssAnon:'))
+
+
+def cut_while_loaded(p, path, pages):
+    """x-verify looks at all of memory, page by page, and in the midst of it the
+    pages go. Returns: whether they did before it had seen all."""
+    p.new_destination()
+    prepare(p.dst, x_restore_read_ahead=4096)
+    p.dst.capability('page-checksums')
+    p.dst.parameter(x_verify=True)
+    before = resident(p.dst)
+
+    def watch():
+        wait_until(lambda: resident(p.dst) > before + (4 << 20),
+                   what='the first pages', every=0)
+        os.truncate(path, pages)    # now: the rest takes a tenth of a second
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    p.dst.cmd('migrate-incoming', uri='file:' + path,
+              **{'exit-on-error': False})
+    watcher.join()
+    wait_until(lambda: p.dst.cmd('query-migrate')['status'] in
+               ('completed', 'failed'), what='the end of the load')
+    try:
+        p.dst.cmd('cont')
+    except QmpError as e:
+        return 'cannot read pages' in e.desc
+    return False
+
+
+@suite.test('cut/while-it-is-loaded')
+def cut_load():
+    """The guest is not let go, stays in its state, and what is in its memory is
+    for nobody."""
+    with by_faults() as p:
+        p.src.capability('page-checksums')
+        path = saved(p)
+        pages = MappedFile(path).pages
+        with open(path, 'rb') as f:
+            whole = f.read()
+        for _ in range(20):
+            with open(path, 'wb') as f:
+                f.write(whole)
+            if cut_while_loaded(p, path, pages):
+                break
+        else:
+            raise AssertionError('it was never cut in time')
+        p.dst.parameter(x_verify=False)
+        cannot_be_saved(p, 'cannot read pages')
+        refused(p.dst, 'cannot read pages', 'cont')
+        if p.dst.cmd('query-migrate')['status'] != 'failed' or \
+                p.dst.cmd('query-status')['status'] != 'inmigrate':
+            raise AssertionError(p.dst.cmd('query-status'))
+        p.dst.cmd('quit')
+        if p.dst.proc.wait(timeout=60):
+            raise AssertionError(p.dst.stderr_text())
 
 
 @suite.test('many/at-once')
