@@ -169,7 +169,8 @@ static bool fetch_set(Fetcher *ft, GError **error)
     const GArray *known = ft->f->known;
 
     for (unsigned i = 0; known && i < known->len; i++) {
-        if (!fetch_known(ft, &g_array_index(known, WorkingRun, i), error)) {
+        if (fault_should_quit(ft->f) ||
+            !fetch_known(ft, &g_array_index(known, WorkingRun, i), error)) {
             return false;
         }
     }

@@ -110,7 +110,7 @@ static bool get_run(const Restore *r, const uint8_t *at, WorkingRun *ret)
 /* Returns: NULL, or what is wrong with it. */
 static const char *parse(const Restore *r, const GByteArray *data, GArray *runs)
 {
-    uint64_t n;
+    uint64_t n, pages = restore_normal_pages(r) + restore_zero_pages(r);
 
     if (data->len < HEAD_BYTES + SUM_BYTES) {
         return "it is cut";
@@ -128,10 +128,12 @@ static const char *parse(const Restore *r, const GByteArray *data, GArray *runs)
     for (uint64_t i = 0; i < n; i++) {
         WorkingRun run;
 
-        if (!get_run(r, data->data + HEAD_BYTES + i * RUN_BYTES, &run)) {
+        if (!get_run(r, data->data + HEAD_BYTES + i * RUN_BYTES, &run) ||
+            run.n > pages) {
             g_array_set_size(runs, 0);
             return "it has pages that the machine has not";
         }
+        pages -= run.n; /* each is in it once */
         g_array_append_val(runs, run);
     }
     return NULL;
