@@ -355,13 +355,14 @@ static void join(GThread **thread)
 static void save_set(RestoreFault *f)
 {
     g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) runs = NULL;
 
     if (!f->known || f->error || !f->missed->len) {
         return;
     }
-    g_array_append_vals(f->known, f->missed->data, f->missed->len);
+    runs = working_set_merge(f->r, f->missed, f->known, &error);
     g_array_set_size(f->missed, 0); /* once */
-    if (!working_set_save(f->r, f->r->working_set, f->known, &error)) {
+    if (!runs || !working_set_save(f->r, f->r->working_set, runs, &error)) {
         fault_warn(f, error->message);
     }
 }

@@ -170,6 +170,53 @@ GArray *working_set_load(const Restore *r, const char *path, char **ret_words,
 
 /* ---- writing --------------------------------------------------------- */
 
+/* The pages of @run that were in none before it. */
+static void add_new(GArray *runs, uint64_t *seen, const WorkingRun *run)
+{
+    uint64_t end = run->first + run->n, first, next;
+
+    for (first = run->first; first < end; first = next) {
+        first = bitmap_find_next_zero(seen, end, first);
+        next = bitmap_find_next_set(seen, end, first);
+        if (next > first) {
+            WorkingRun part = { run->index, first, next - first };
+
+            g_array_append_val(runs, part);
+        }
+    }
+    bitmap_set(seen, run->first, run->n);
+}
+
+static void add_all_new(GArray *runs, uint64_t **seen, const GArray *more)
+{
+    for (unsigned i = 0; i < more->len; i++) {
+        const WorkingRun *run = &g_array_index(more, WorkingRun, i);
+
+        add_new(runs, seen[run->index], run);
+    }
+}
+
+GArray *working_set_merge(const Restore *r, const GArray *missed,
+                          const GArray *known, GError **error)
+{
+    unsigned n = r->blocks->len;
+    g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(WorkingRun));
+    g_autoptr(GPtrArray) seen = g_ptr_array_new_full(n, g_free);
+
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t npages = restore_block(r, i)->block->npages;
+        uint64_t *map = bitmap_try_new(npages, error);
+
+        if (!map) {
+            return NULL;
+        }
+        g_ptr_array_add(seen, map);
+    }
+    add_all_new(runs, (uint64_t **)seen->pdata, missed);
+    add_all_new(runs, (uint64_t **)seen->pdata, known);
+    return g_steal_pointer(&runs);
+}
+
 static void put64(GByteArray *data, uint64_t value)
 {
     uint8_t bytes[8];

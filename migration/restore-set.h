@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The working set of a restore by faults: which pages somebody missed, in the
- * order in which they did. Written down at the end of one restore, it is brought
- * ahead of everything in the next one of the same file.
+ * order in which they did, the last restore's first. Written down at the end of
+ * one restore, it is brought ahead of everything in the next one of the same
+ * file.
  *
  * It is a hint and nothing else: what a record says decides when a page is
  * brought, never what is in it. A record that is damaged, or of another file, is
@@ -39,6 +40,15 @@ typedef struct WorkingRun {
  */
 GArray *working_set_load(const Restore *r, const char *path, char **ret_words,
                          GError **error);
+
+/**
+ * working_set_merge() - what is to be known the next time
+ * What was missed comes first, as nothing else was waited for; then what was
+ * known; each page once.
+ * Errors: no memory. Cost: a bit for each page of the machine, and O(runs).
+ */
+GArray *working_set_merge(const Restore *r, const GArray *missed,
+                          const GArray *known, GError **error);
 
 /** working_set_save() - write @runs to @path, all or nothing, and to the disk
  *  Context: any thread without a lock. Errors: the host's, @path named. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <glib/gstdio.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,6 +16,7 @@
 
 #include "io/channel-kinds.h"
 #include "migration/restore-fault.h"
+#include "migration/restore-set.h"
 #include "tests/unit/fake-mapped.h"
 #include "tests/unit/fake-threads.h"
 #include "util/linux-compat.h"
@@ -444,6 +446,65 @@ static void test_touches_need_no_turn(void)
     rig_done(&rig);
 }
 
+/* ---- the working set ----------------------------------------------------- */
+
+static const uint64_t wanted[] = { 1300, 2000, 50, 1301, 3, 1300 };
+
+/* A restore in which these pages are touched, as devices do before the guest is
+ * let go, so always before the fetcher brings any.
+ * @extra: touched first. Returns: the record, behind which it leaves nothing. */
+static GArray *restore_with_set(const char *path, uint64_t extra)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *words = NULL;
+    GArray *runs;
+    Rig rig;
+
+    rig_init(&rig, 16 << 10);
+    rig.config.working_set = path;
+    rig.rate = 1;
+    rig_take(&rig);
+    restore_memory(rig.r, &error);
+    g_assert_no_error(error);
+    look(&rig, 0, extra);
+    for (unsigned i = 0; i < G_N_ELEMENTS(wanted); i++) {
+        look(&rig, 0, wanted[i]);
+    }
+    restore_fetch(rig.r);
+    rig_done(&rig);
+    rig_init(&rig, 16 << 10); /* with the same file */
+    rig_take(&rig);
+    runs = working_set_load(rig.r, path, &words, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(words, ==, NULL);
+    rig_done(&rig);
+    return runs;
+}
+
+/* What was missed comes first the next time, and nothing twice. */
+static void test_set_does_not_grow(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("test-restore-fault-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "set", NULL);
+
+    if (!can_fault()) {
+        g_rmdir(dir);
+        return;
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        /* 1500 is new in the second. */
+        uint64_t extra = round == 1 ? 1500 : 1300;
+        g_autoptr(GArray) runs = restore_with_set(path, extra);
+        const WorkingRun *run = &g_array_index(runs, WorkingRun, 0);
+
+        g_assert_cmpuint(runs->len, ==, round ? 5 : 4);
+        g_assert_cmpuint(run->first, ==, extra);
+        g_assert_cmpuint(run->n, ==, 4);
+    }
+    g_unlink(path);
+    g_rmdir(dir);
+}
+
 /* ---- what goes wrong --------------------------------------------------- */
 
 /* The touch of what the file lost ends, and why is told, once. */
@@ -798,6 +859,7 @@ int main(int argc, char **argv)
     T("fetch/agrees-with-touchers", test_touchers_and_fetcher_agree);
     T("fetch/rate-is-kept", test_rate_is_kept);
     T("touch/needs-no-turn", test_touches_need_no_turn);
+    T("set/does-not-grow", test_set_does_not_grow);
     T("cut/toucher-is-released", test_cut_file_releases_the_toucher);
     T("cut/fetcher-tells", test_fetcher_tells_of_a_cut_file);
     T("free/releases-touchers", test_free_releases_touchers);
