@@ -351,13 +351,14 @@ static void join(GThread **thread)
     }
 }
 
-/* What was known, and what was missed nevertheless. The server is gone. */
+/* What was known, and what was missed nevertheless. The server is gone. What is
+ * touched in a guest that was never let go is no measure. */
 static void save_set(RestoreFault *f)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GArray) runs = NULL;
 
-    if (!f->known || f->error || !f->missed->len) {
+    if (!f->known || !f->go || f->error || !f->missed->len) {
         return;
     }
     runs = working_set_merge(f->r, f->missed, f->known, &error);

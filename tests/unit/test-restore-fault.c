@@ -505,6 +505,37 @@ static void test_set_does_not_grow(void)
     g_rmdir(dir);
 }
 
+/* The load failed, say, after devices had touched something. */
+static void test_failed_load_leaves_the_set(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("test-restore-fault-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "set", NULL);
+    g_autoptr(GArray) runs = NULL;
+    g_autofree char *before = NULL;
+    g_autofree char *after = NULL;
+    g_autoptr(GError) error = NULL;
+    gsize n_before, n_after;
+    Rig rig;
+
+    if (!can_fault()) {
+        g_rmdir(dir);
+        return;
+    }
+    runs = restore_with_set(path, 1300);
+    g_assert_true(g_file_get_contents(path, &before, &n_before, NULL));
+    rig_init(&rig, 4096);
+    rig.config.working_set = path;
+    rig_take(&rig);
+    restore_memory(rig.r, &error);
+    g_assert_no_error(error);
+    look(&rig, 0, 1500);
+    rig_done(&rig);
+    g_assert_true(g_file_get_contents(path, &after, &n_after, NULL));
+    g_assert_cmpmem(before, n_before, after, n_after);
+    g_unlink(path);
+    g_rmdir(dir);
+}
+
 /* ---- what goes wrong --------------------------------------------------- */
 
 /* The touch of what the file lost ends, and why is told, once. */
@@ -860,6 +891,7 @@ int main(int argc, char **argv)
     T("fetch/rate-is-kept", test_rate_is_kept);
     T("touch/needs-no-turn", test_touches_need_no_turn);
     T("set/does-not-grow", test_set_does_not_grow);
+    T("set/failed-load-leaves-it", test_failed_load_leaves_the_set);
     T("cut/toucher-is-released", test_cut_file_releases_the_toucher);
     T("cut/fetcher-tells", test_fetcher_tells_of_a_cut_file);
     T("free/releases-touchers", test_free_releases_touchers);
