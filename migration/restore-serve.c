@@ -32,7 +32,7 @@ static void note_step(RestoreFault *f, unsigned i)
 {
     RestoreFaultStats *stats = &f->stats;
     uint64_t bytes = get(&stats->fault_bytes) + get(&stats->ahead_bytes) +
-        get(&stats->fetched_bytes);
+        get(&stats->fetched_bytes) + get(&stats->prefetched_bytes);
 
     __atomic_store_n(&stats->step_bytes[i], bytes, __ATOMIC_RELAXED);
     /* Pairs with restore_fault_query(). */

@@ -536,6 +536,47 @@ static void test_failed_load_leaves_the_set(void)
     g_rmdir(dir);
 }
 
+/* What came ahead because it was known counts as brought. */
+static void test_set_counts_as_brought(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("test-restore-fault-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "set", NULL);
+    gint64 until = g_get_monotonic_time() + WAIT_US;
+    g_autoptr(RestoreInfo) info = NULL;
+    g_autoptr(GArray) runs = NULL;
+    g_autoptr(GError) error = NULL;
+    Rig rig;
+
+    if (!can_fault()) {
+        g_rmdir(dir);
+        return;
+    }
+    runs = restore_with_set(path, 1300);
+    rig_init(&rig, 4096);
+    rig.config.working_set = path;
+    rig.rate = 1;
+    rig_take(&rig);
+    restore_memory(rig.r, &error);
+    g_assert_no_error(error);
+    restore_fetch(rig.r);
+    while (__atomic_load_n(&rig.r->fault->stats.prefetched_bytes,
+                           __ATOMIC_RELAXED) < 4 * 4 * TM_PAGE_BYTES) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+        g_usleep(1000);
+    }
+    look(&rig, 0, 2047);
+    do {
+        g_clear_pointer(&info, qapi_free_RestoreInfo);
+        info = query(&rig); /* it is noted after the page is there */
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    } while (!info->faults->touched);
+    g_assert_cmpuint(info->faults->touched->value->bytes, >=,
+                     (4 * 4 + 1) * TM_PAGE_BYTES);
+    rig_done(&rig);
+    g_unlink(path);
+    g_rmdir(dir);
+}
+
 /* ---- what goes wrong --------------------------------------------------- */
 
 /* The touch of what the file lost ends, and why is told, once. */
@@ -892,6 +933,7 @@ int main(int argc, char **argv)
     T("touch/needs-no-turn", test_touches_need_no_turn);
     T("set/does-not-grow", test_set_does_not_grow);
     T("set/failed-load-leaves-it", test_failed_load_leaves_the_set);
+    T("set/counts-as-brought", test_set_counts_as_brought);
     T("cut/toucher-is-released", test_cut_file_releases_the_toucher);
     T("cut/fetcher-tells", test_fetcher_tells_of_a_cut_file);
     T("free/releases-touchers", test_free_releases_touchers);
