@@ -173,6 +173,11 @@ uint64_t migration_options_param(const MigrationOptions *o, MigParam param)
     return __atomic_load_n(&o->params[param], __ATOMIC_RELAXED);
 }
 
+bool migration_options_is_initial(const MigrationOptions *o, MigParam param)
+{
+    return migration_options_param(o, param) == param_rows[param].initial;
+}
+
 /* ---- values ---------------------------------------------------------- */
 
 /* The type of @node was checked against the schema. */

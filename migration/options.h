@@ -84,6 +84,10 @@ bool migration_options_cap(const MigrationOptions *o, MigrationCapability cap);
  *  0 or 1 for a bool. Context: any thread. */
 uint64_t migration_options_param(const MigrationOptions *o, MigParam param);
 
+/** migration_options_is_initial() - is the value that of a new process?
+ *  Context: any thread. */
+bool migration_options_is_initial(const MigrationOptions *o, MigParam param);
+
 /** migration_options_for_snapshot() - what a snapshot to a file needs:
  *  background-snapshot, no limit of the bandwidth; and mapped-ram on or off
  *  (@mapped), page-checksums too (@checksums), whatever they were

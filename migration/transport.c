@@ -47,17 +47,37 @@ static bool check_file(const ChannelAddress *address,
     return false;
 }
 
+/* What is for restores by faults only must not be taken without a word. */
+static bool check_fault_params(const MigrationOptions *options, GError **error)
+{
+    static const struct {
+        MigParam param;
+        const char *name;
+    } rows[] = {
+        { MIG_PARAM_X_WORKING_SET, "x-working-set" },
+        { MIG_PARAM_X_RESTORE_READ_AHEAD, "x-restore-read-ahead" },
+        { MIG_PARAM_X_RESTORE_BANDWIDTH, "x-restore-bandwidth" },
+    };
+
+    if (migration_options_param(options, MIG_PARAM_X_RESTORE_MODE) ==
+        RESTORE_MODE_FAULT) {
+        return true;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (!migration_options_is_initial(options, rows[i].param)) {
+            tm_error_set(error, "parameter '%s' needs 'x-restore-mode' to be "
+                         "'fault'", rows[i].name);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool transport_check_incoming(const ChannelAddress *address,
                               const MigrationOptions *options, GError **error)
 {
-    if (migration_options_param(options, MIG_PARAM_X_WORKING_SET) &&
-        migration_options_param(options, MIG_PARAM_X_RESTORE_MODE) !=
-            RESTORE_MODE_FAULT) {
-        tm_error_set(error, "parameter 'x-working-set' needs 'x-restore-mode' "
-                     "to be 'fault'");
-        return false;
-    }
-    return check_file(address, options, true, error);
+    return check_fault_params(options, error) &&
+           check_file(address, options, true, error);
 }
 
 bool transport_check(const ChannelAddress *address,

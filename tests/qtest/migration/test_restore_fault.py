@@ -552,4 +552,22 @@ def bounds():
                     **{'x-restore-read-ahead': bad})
 
 
+@suite.test('refused/without-faults')
+def without_faults():
+    """What only restores by faults look at; by other modes, or by default."""
+    with by_faults() as p:
+        path = saved(p)
+        for name, value, initial in (('x-restore-read-ahead', 4096, 128 << 10),
+                                     ('x-restore-bandwidth', 1, 0),
+                                     ('x-working-set', path, '')):
+            p.dst.cmd('migrate-set-parameters', **{name: value})
+            for mode in ('auto', 'read', 'map'):
+                p.dst.parameter(x_restore_mode=mode)
+                refused(p.dst, "parameter '%s' needs 'x-restore-mode'" % name,
+                        'migrate-incoming', uri='file:' + path)
+            p.dst.cmd('migrate-set-parameters', **{name: initial})
+        load(p, 'file:' + path)
+        p.prove_equal()
+
+
 sys.exit(suite.main())
