@@ -452,6 +452,16 @@ for one, options, words in (
     suite.add('memory/' + one, memory, options, words)
 
 
+@suite.test('memory/private-file')
+def private_file():
+    """What is in the file does not come back in place of what is missing."""
+    with by_faults() as p:
+        path = os.path.join(p.src.dir, 'ram')
+        with open(path, 'wb') as f:
+            f.write(b'x' * (32 << 20))
+        memory('memory-backend-file,share=off,mem-path=' + path, None)
+
+
 @suite.test('memory/shared-file')
 def shared_file():
     with by_faults() as p:
