@@ -391,6 +391,7 @@ static void test_fd_carries_the_return_path(Fixture *f, const void *unused)
     g_assert_true(start(f, true, &error, "fd:%d", fds[0]));
     send_all(fds[1], bytes->data, bytes->len);
     wait_for(f, MIGRATION_STATUS_COMPLETED);
+    big_unlock(); /* it is closed by a thread that needs the lock before */
     while (n < sizeof(got)) {
         ssize_t more = read(fds[1], got + n, sizeof(got) - n);
 
@@ -400,6 +401,7 @@ static void test_fd_carries_the_return_path(Fixture *f, const void *unused)
         }
         n += more;
     }
+    big_lock();
     g_assert_cmpmem(got, n, want, sizeof(want));
     close(fds[1]);
 }
