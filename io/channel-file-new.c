@@ -15,21 +15,32 @@
 #include "io/channel-kinds.h"
 #include "util/error.h"
 
-/* Where a new file is to lie at last, or NULL: what is there is no file, or a
- * link to what is not there, and is written to as it is. */
+/*
+ * Where a new file is to lie at last, or NULL: what is there is no file, or a
+ * link to what is not there, and is written to as it is. The name itself is
+ * looked at first: somebody may give it to a file of his while we look.
+ */
 static char *final_name(const char *path, struct stat *ret_old, bool *ret_is)
 {
+    char *final;
     int64_t set_id;
 
     *ret_is = false;
     if (fdsets_path_id(path, &set_id)) {
         return NULL;
     }
-    if (stat(path, ret_old) == 0) {
-        *ret_is = true;
-        return S_ISREG(ret_old->st_mode) ? realpath(path, NULL) : NULL;
+    if (lstat(path, ret_old) < 0) {
+        return errno == ENOENT ? strdup(path) : NULL;
     }
-    return errno == ENOENT && lstat(path, ret_old) < 0 ? strdup(path) : NULL;
+    if (S_ISLNK(ret_old->st_mode) && stat(path, ret_old) < 0) {
+        return NULL;
+    }
+    if (!S_ISREG(ret_old->st_mode)) {
+        return NULL;
+    }
+    *ret_is = true;
+    final = realpath(path, NULL);
+    return final ? final : strdup(path); /* it has gone meanwhile */
 }
 
 /* Whoever uses the old one, as a disk maybe, wants to find it again. */
