@@ -122,15 +122,3 @@ Channel *channel_file_open_new(const char *path, FdSets *fdsets, GError **error)
     free(final);
     return c;
 }
-
-void channel_file_forget_part(FileChannel *f)
-{
-    struct stat ours, theirs;
-
-    if (f->final && fstat(f->fdc.write_fd, &ours) == 0 &&
-        stat(f->path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
-        ours.st_ino == theirs.st_ino) {
-        unlink(f->path);
-    }
-    g_clear_pointer(&f->final, g_free);
-}

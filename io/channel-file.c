@@ -76,11 +76,24 @@ static ssize_t file_preadv(Channel *c, const struct iovec *iov, unsigned niov,
     return n;
 }
 
+/* Of a file that has not got its name yet. */
+static void forget_part(FileChannel *f)
+{
+    struct stat ours, theirs;
+
+    if (f->final && fstat(f->fdc.write_fd, &ours) == 0 &&
+        stat(f->path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+        ours.st_ino == theirs.st_ino) {
+        unlink(f->path);
+    }
+    g_clear_pointer(&f->final, g_free);
+}
+
 static bool file_close(Channel *c, GError **error)
 {
     FileChannel *f = (FileChannel *)c;
 
-    channel_file_forget_part(f);
+    forget_part(f);
     channel_file_unlock(c);
     g_clear_pointer(&f->path, g_free);
     return fd_channel_close(c, error);

@@ -24,7 +24,4 @@ FileChannel *channel_file_of(const Channel *c);
 /** channel_file_path() - the name it was opened by; NULL if there is none */
 const char *channel_file_path(const Channel *c);
 
-/** channel_file_forget_part() - remove what has not got its name yet */
-void channel_file_forget_part(FileChannel *f);
-
 #endif
