@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/file-lock.h"
 
 /* Limits of the classic geometry. */
 #define MAX_CYLS 65535
@@ -69,7 +69,7 @@ Disk *disk_open(const char *path, bool readonly, GError **error)
     }
     /* Keeps saved machines out, whose writers lock what they write to; the
      * other end of a migration may have it open, too. */
-    if (flock(disk->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+    if (!file_lock(disk->fd, false)) {
         tm_error_set(error, "cannot open '%s': it is being written", path);
         return NULL;
     }

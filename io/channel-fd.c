@@ -5,17 +5,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/channel-file.h"
 #include "io/channel-kinds.h"
 #include "util/error.h"
+#include "util/file-lock.h"
 
-/* Some take a lock only to see whether they could. */
-#define LOCK_TRIES 5
-#define LOCK_WAIT_US 2000
+/* How often a file may change its name while we open it. */
+#define NAME_TRIES 5
 
 Channel *channel_fd_new(int fd, GError **error)
 {
@@ -95,22 +94,8 @@ static int open_any(const char *path, int flags, FdSets *fdsets,
  */
 static int lock_fd(int fd, const struct stat *st, bool writes)
 {
-    int op = (writes ? LOCK_EX : LOCK_SH) | LOCK_NB;
-    unsigned tries = LOCK_TRIES;
-
-    if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode)) {
-        return 0;
-    }
-    while (flock(fd, op) < 0) {
-        if (errno != EWOULDBLOCK) {
-            return 0;
-        }
-        if (!--tries) {
-            return -EWOULDBLOCK;
-        }
-        g_usleep(LOCK_WAIT_US);
-    }
-    return 0;
+    return (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)) &&
+        !file_lock(fd, writes) ? -EWOULDBLOCK : 0;
 }
 
 /* Who had the lock before us may have given the file another name, or removed
@@ -131,7 +116,7 @@ static int open_and_lock(const char *path, int flags, FdSets *fdsets,
     bool writes = (flags & O_ACCMODE) != O_RDONLY;
     int64_t set_id;
 
-    for (unsigned tries = LOCK_TRIES; tries; tries--) {
+    for (unsigned tries = NAME_TRIES; tries; tries--) {
         int fd = open_any(path, flags, fdsets, ret_st, ret_own);
 
         if (fd < 0 || !*ret_own) {

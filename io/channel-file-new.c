@@ -7,13 +7,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/channel-file.h"
 #include "io/channel-kinds.h"
 #include "util/error.h"
+#include "util/file-lock.h"
 
 /*
  * Where a new file is to lie at last, or NULL: what is there is no file, or a
@@ -47,8 +47,7 @@ static char *final_name(const char *path, struct stat *ret_old, bool *ret_is)
 static bool is_in_use(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool used = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 &&
-        errno == EWOULDBLOCK;
+    bool used = fd >= 0 && !file_lock(fd, true);
 
     if (fd >= 0) {
         close(fd);
