@@ -36,7 +36,8 @@ static void note_step(RestoreFault *f, unsigned i)
 
     __atomic_store_n(&stats->step_bytes[i], bytes, __ATOMIC_RELAXED);
     /* Pairs with restore_fault_query(). */
-    __atomic_store_n(&stats->step_ns[i], MAX(fault_now_ns(f), 1), __ATOMIC_RELEASE);
+    __atomic_store_n(&stats->step_ns[i], MAX(fault_now_ns(f), 1),
+                     __ATOMIC_RELEASE);
 }
 
 /* The toucher goes on. @since_ns: it had begun to wait by then. */

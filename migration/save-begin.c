@@ -108,7 +108,8 @@ bool save_put_head(Migration *m, GError **error)
     }
     if (has_cap(m, MIGRATION_CAPABILITY_RETURN_PATH)) {
         m->return_path = return_path_start(m->channel, error);
-        if (!m->return_path || !savevm_put_open_return_path(m->savevm, m->out, error) ||
+        if (!m->return_path ||
+            !savevm_put_open_return_path(m->savevm, m->out, error) ||
             !savevm_put_ping(m->savevm, m->out, 1, error)) {
             return false;
         }

@@ -16,8 +16,8 @@
 
 /* Full exits without anything new in the ring until it counts as stuck. */
 #define STUCK_EXITS 2
-/* What a vCPU waits before it looks whether its ring was repaired, in us; it
- * is deaf to kicks meanwhile. */
+/* What a vCPU waits before it looks whether its ring was repaired, unless it is
+ * kicked. */
 #define STUCK_WAIT_NS 500000
 /* Repairs of a ring that is stuck and empty until its vCPU gives up. Each takes
  * a quarter of the ring, and what overflows in one run of the guest is a few
