@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ sys.path.insert(0, os.path.join(TOP, 'scripts'))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 
 import guests  # noqa: E402
+from figures import median  # noqa: E402
 from tmlib.qmp import QmpError  # noqa: E402
 from tmlib.vm import Vm, wait_until  # noqa: E402
 
@@ -123,11 +123,6 @@ def once(options, binary, accel, name):
                 'clear': own['clear-time-ns'] / 1e6 if own else None,
                 'rounds': info['ram']['dirty-sync-count'],
                 'sent': info['ram']['transferred'] / MIB}
-
-
-def median(rows, key):
-    values = [r[key] for r in rows if r[key] is not None]
-    return statistics.median(values) if values else None
 
 
 def text(value):

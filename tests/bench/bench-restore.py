@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ sys.path.insert(0, os.path.join(TOP, 'scripts'))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 
 import guests  # noqa: E402
+from figures import median, text  # noqa: E402
 from tmlib.qmp import QmpError  # noqa: E402
 from tmlib.vm import Vm  # noqa: E402
 
@@ -136,17 +136,6 @@ def once(options, binary, mode, path, record):
             vm.qmp.wait_event('RESTORE_ENDED', timeout=600)
         fill_in(result, vm.cmd('query-migrate')['restore'], result['resume'])
         return result
-
-
-def median(rows, key):
-    values = [r[key] for r in rows if r[key] is not None]
-    return statistics.median(values) if values else None
-
-
-def text(value):
-    if value is None:
-        return '-'
-    return '%.2f' % value if value < 10 else '%.0f' % value
 
 
 def table(results):

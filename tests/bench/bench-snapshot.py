@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ sys.path.insert(0, os.path.join(TOP, 'scripts'))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 
 import guests  # noqa: E402
+from figures import median, text  # noqa: E402
 from tmlib.qmp import QmpError  # noqa: E402
 from tmlib.vm import Vm  # noqa: E402
 
@@ -141,17 +141,6 @@ def once(options, binary, mem, target, backing, where):
             'own_arm': own['arm-ns'] / 1e6 if own else None,
             'own_p99': own['stalls']['p99-ns'] / 1e3 if own else None,
         }
-
-
-def median(rows, key):
-    values = [r[key] for r in rows if r[key] is not None]
-    return statistics.median(values) if values else None
-
-
-def text(value):
-    if value is None:
-        return '-'
-    return '%.2f' % value if value < 10 else '%.0f' % value
 
 
 def table(results):

@@ -7,8 +7,11 @@ compared outside of the program under test, from what pmemsave wrote on both
 sides. And the guest goes on: its pass counter advances at the destination.
 """
 
+import contextlib
 import os
+import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
@@ -37,6 +40,19 @@ def need_kvm(accel):
             os.close(os.open('/dev/kvm', os.O_RDWR))
         except OSError as e:
             raise Skip('/dev/kvm cannot be used: %s' % e.strerror) from None
+
+
+@contextlib.contextmanager
+def mounted(options):
+    """A tmpfs of its own, with these options; its path."""
+    with tempfile.TemporaryDirectory() as where:
+        if subprocess.call(['mount', '-t', 'tmpfs', '-o', options, 'test',
+                            where], stderr=subprocess.DEVNULL):
+            raise Skip('cannot mount a file system')
+        try:
+            yield where
+        finally:
+            subprocess.check_call(['umount', where])
 
 
 def writer(suite, accel, **parameters):

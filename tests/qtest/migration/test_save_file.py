@@ -4,9 +4,7 @@
 that can be restored, and the options are as they were."""
 
 import os
-import subprocess
 import sys
-import tempfile
 
 import common
 from common import Suite
@@ -88,24 +86,18 @@ def says_what_it_writes():
 
 @suite.test('keeps-the-old/no-space')
 def keeps_no_space():
-    with tempfile.TemporaryDirectory() as small:
-        if subprocess.call(['mount', '-t', 'tmpfs', '-o', 'size=32m', 'small',
-                            small], stderr=subprocess.DEVNULL):
-            raise common.Skip('cannot mount a file system')
-        try:
-            with machine(suite) as vm:
-                vm.capability('background-snapshot', False)
-                vm.wait_serial(b'B')    # more than fits twice is not zero
-                before = options(vm)
-                path = os.path.join(small, 'snap')
-                info = saved(vm, path)
-                vm.cmd('x-snapshot-save-file', filename=path)
-                failed = vm.wait_migrate('failed', never=('completed',))
-                if 'No space left' not in failed['error-desc']:
-                    raise AssertionError(failed['error-desc'])
-                still_there(vm, info, path, before)
-        finally:
-            subprocess.check_call(['umount', small])
+    with common.mounted('size=32m') as small:
+        with machine(suite) as vm:
+            vm.capability('background-snapshot', False)
+            vm.wait_serial(b'B')    # more than fits twice is not zero
+            before = options(vm)
+            path = os.path.join(small, 'snap')
+            info = saved(vm, path)
+            vm.cmd('x-snapshot-save-file', filename=path)
+            failed = vm.wait_migrate('failed', never=('completed',))
+            if 'No space left' not in failed['error-desc']:
+                raise AssertionError(failed['error-desc'])
+            still_there(vm, info, path, before)
 
 
 @suite.test('keeps-the-old/cancel')

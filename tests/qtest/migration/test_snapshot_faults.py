@@ -8,7 +8,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 
 import common
@@ -253,37 +252,25 @@ def target_full():
 @suite.test('target/disk-full')
 def target_disk_full():
     """A file system of its own that is too small."""
-    with tempfile.TemporaryDirectory() as small:
-        if subprocess.call(['mount', '-t', 'tmpfs', '-o', 'size=8m', 'small',
-                            small], stderr=subprocess.DEVNULL):
-            raise common.Skip('cannot mount a file system')
-        try:
-            with machine(suite) as vm:
-                vm.wait_serial(b'B')    # more than fits is not zero
-                vm.cmd('migrate', uri='file:%s/snap' % small)
-                ends(vm, 'failed', 'No space left')
-                works_again(vm)
-        finally:
-            subprocess.check_call(['umount', small])
+    with common.mounted('size=8m') as small:
+        with machine(suite) as vm:
+            vm.wait_serial(b'B')    # more than fits is not zero
+            vm.cmd('migrate', uri='file:%s/snap' % small)
+            ends(vm, 'failed', 'No space left')
+            works_again(vm)
 
 
 @suite.test('target/read-only')
 def target_read_only():
-    with tempfile.TemporaryDirectory() as fixed:
-        if subprocess.call(['mount', '-t', 'tmpfs', '-o', 'ro', 'fixed',
-                            fixed], stderr=subprocess.DEVNULL):
-            raise common.Skip('cannot mount a file system')
-        try:
-            with machine(suite) as vm:
-                try:
-                    vm.cmd('migrate', uri='file:%s/snap' % fixed)
-                    raise AssertionError('accepted')
-                except QmpError as e:
-                    if 'Read-only' not in e.desc:
-                        raise
-                works_again(vm)
-        finally:
-            subprocess.check_call(['umount', fixed])
+    with common.mounted('ro') as fixed:
+        with machine(suite) as vm:
+            try:
+                vm.cmd('migrate', uri='file:%s/snap' % fixed)
+                raise AssertionError('accepted')
+            except QmpError as e:
+                if 'Read-only' not in e.desc:
+                    raise
+            works_again(vm)
 
 
 @suite.test('target/child-fails')
