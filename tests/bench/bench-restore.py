@@ -23,12 +23,12 @@ sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 import guests  # noqa: E402
 from figures import median, text  # noqa: E402
 from tmlib.qmp import QmpError  # noqa: E402
-from tmlib.vm import Vm  # noqa: E402
+from tmlib.vm import Vm, wait_until  # noqa: E402
 
 MIB = 1 << 20
 STEP = 16
 COLUMNS = (('resume', 'ms'), ('first_byte', 'ms'), ('whole', 'ms'),
-           ('own_start', 'ms'), ('faults', ''), ('stalled', 'ms'),
+           ('faults', ''), ('stalled', 'ms'),
            ('stall_p99', 'us'), ('stall_max', 'us'), ('touched', 'MiB'),
            ('ahead', 'MiB'))
 
@@ -96,15 +96,20 @@ def await_first_byte(vm):
         time.sleep(0.0005)
 
 
-def fill_in(result, info, asked):
-    """What we tell of it ourselves."""
-    result['own_start'] = info['process-start-ns'] / 1e6
+def restore_info(vm):
+    return vm.cmd('query-migrate')['restore']
+
+
+def fill_in(result, info):
+    """What we tell of it ourselves: a guest may run before anybody could hear
+    of an event."""
+    result['resume'] = info['process-start-ns'] / 1e6
     faults = info.get('faults')
     if not faults:
         result['whole'] = result['resume'] if info['mode'] == 'read' else None
         result['faults'] = info.get('minor-faults')
         return
-    result['whole'] = asked + faults['complete-ns'] / 1e6
+    result['whole'] = result['resume'] + faults['complete-ns'] / 1e6
     result['faults'] = faults['faults']
     result['stalled'] = faults['stall-total-ns'] / 1e6
     result['stall_p99'] = faults['stall-p99-ns'] / 1e3
@@ -127,14 +132,14 @@ def once(options, binary, mode, path, record):
         await_first_byte(vm)
         result = dict.fromkeys(c for c, _ in COLUMNS)
         result['first_byte'] = (time.monotonic() - monotonic) * 1e3
-        resume = vm.qmp.wait_event('RESUME')['timestamp']
-        result['resume'] = milliseconds(resume, start)
         if mode == 'qemu':
-            result['whole'] = result['resume']
+            resume = vm.qmp.wait_event('RESUME')['timestamp']
+            result['resume'] = result['whole'] = milliseconds(resume, start)
             return result
         if mode.startswith('fault'):
-            vm.qmp.wait_event('RESTORE_ENDED', timeout=600)
-        fill_in(result, vm.cmd('query-migrate')['restore'], result['resume'])
+            wait_until(lambda: restore_info(vm)['faults']['complete'],
+                       timeout=600, what='all of memory')
+        fill_in(result, restore_info(vm))
         return result
 
 
@@ -180,9 +185,10 @@ def measure(options, own, where):
                   file=sys.stderr)
     size = os.stat(files['own']).st_blocks * 512 / MIB
     print('Medians of %d runs in turn; %d MiB of memory, a file of %.1f MiB '
-          'with checksums.\nresume: the event; first byte: the guest\'s, after '
-          'a pass over %d MiB; whole: all of memory is there.\nAll from the '
-          'start of the process. Ratios are to QEMU in the same run.\n'
+          'with checksums.\nresume: vCPUs are let go, as we tell (QEMU: the '
+          'event); first byte: the guest\'s, after\na pass over %d MiB; '
+          'whole: all of memory is there.\nAll from the start of the process. '
+          'Ratios are to QEMU in the same run.\n'
           % (options.runs, options.mem, size, options.writes))
     return results
 
