@@ -299,13 +299,15 @@ bool background_snapshot_run(Migration *m, GError **error)
 
 void background_snapshot_release(Migration *m)
 {
-    RamFreeze *freeze;
+    RamFreeze *freeze = m->freeze; /* changed by this thread only */
 
-    if (!m->freeze) { /* changed by this thread only */
+    if (!freeze) {
         return;
     }
+    /* Before the numbers are kept: who waits until now belongs to them. */
+    ram_freeze_end(freeze);
     big_lock();
-    freeze = g_steal_pointer(&m->freeze);
+    m->freeze = NULL;
     ram_freeze_stats(freeze, &m->freeze_stats);
     m->freeze_known = true;
     big_unlock();

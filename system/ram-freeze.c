@@ -169,17 +169,23 @@ void ram_freeze_cancel(RamFreeze *f)
     eventfd_write(f->queue.wake_fd, 1);
 }
 
+void ram_freeze_end(RamFreeze *f)
+{
+    if (f->thread) {
+        order(f, &f->ended);
+        g_thread_join(g_steal_pointer(&f->thread));
+    }
+}
+
 void ram_freeze_free(RamFreeze *f)
 {
     if (!f) {
         return;
     }
-    if (f->thread) {
-        order(f, &f->ended);
-        g_thread_join(f->thread);
-    } else {
-        freeze_release_all(f);
+    if (!f->thread && !f->ended) {
+        freeze_release_all(f); /* it was never begun */
     }
+    ram_freeze_end(f);
     freeze_pool_done(&f->pool);
     if (f->queue.wake_fd >= 0) {
         close(f->queue.wake_fd);

@@ -172,6 +172,14 @@ void ram_freeze_recycle(RamFreeze *freeze, const RamCopy *copies, unsigned n);
 void ram_freeze_cancel(RamFreeze *freeze);
 
 /**
+ * ram_freeze_end() - release everything, and wait until it is
+ * The numbers are final then: whoever waited has been let go and is in them.
+ * Context: one thread, any lock, any phase; others may cancel and look at the
+ *          numbers meanwhile. What is left is ram_freeze_free().
+ */
+void ram_freeze_end(RamFreeze *freeze);
+
+/**
  * ram_freeze_free() - release everything and end; NULL is fine
  * Un-protects (which wakes), unregisters, closes, in this order.
  * Context: any thread, any lock, any phase; nobody uses @freeze or a copy any
